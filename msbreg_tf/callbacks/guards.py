@@ -1,0 +1,93 @@
+"""Callbacks that keep work from being lost: stop on a non-finite loss, checkpoint, preemption."""
+
+import math
+import signal
+
+import tensorflow as tf
+from tensorflow import keras
+
+from msbreg_tf.checkpoints import Checkpoints
+from msbreg_tf.errors import PreemptedError, RunFailedError
+
+
+class StopOnNonFinite(keras.callbacks.Callback):
+    """Ends the run at the first step whose loss, a term of it or the gradient is not finite.
+
+    It stands before `SaveCheckpoints`, so that a poisoned state is never saved.
+    """
+
+    def __init__(self, checkpoints: Checkpoints):
+        super().__init__()
+        self.checkpoints = checkpoints
+
+    def on_train_batch_end(self, batch, logs=None):
+        # Loss scaling probes for overflow on purpose and skips such a step by itself.
+        scaled = isinstance(self.model.optimizer, keras.mixed_precision.LossScaleOptimizer)
+        watched = {k: v for k, v in logs.items() if not (scaled and k == "gradient_norm")}
+        broken = [name for name, value in watched.items() if not math.isfinite(value)]
+        if not broken:
+            return
+        step = int(self.model.optimizer.iterations.numpy())
+        values = ", ".join(f"{name} = {logs[name]}" for name in broken)
+        saved = self.checkpoints.steps()
+        kept = f"the last good checkpoint is of step {saved[-1]}" if saved else "nothing was saved yet"
+        raise RunFailedError(
+            f"step {step}: {values}. Training stopped; {kept}. Lower --base_lr, lengthen "
+            "--warmup_epochs, or drop --mixed_precision, and use a new --workdir."
+        )
+
+
+class SaveCheckpoints(keras.callbacks.Callback):
+    """Saves every `every` steps and at the end; on SIGTERM or SIGINT saves and stops.
+
+    A second signal ends the process at once, as usual.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, every: int):
+        super().__init__()
+        self.checkpoints = checkpoints
+        self.every = every
+        self._stop_signal = None
+        self._previous_handlers = {}
+
+    def on_train_begin(self, logs=None):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._previous_handlers[number] = signal.signal(number, self._request_stop)
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = int(self.model.optimizer.iterations.numpy())
+        if self._stop_signal is not None:
+            self._save(step)
+            raise PreemptedError(
+                f"{signal.Signals(self._stop_signal).name} received: step {step} finished and saved. "
+                "Start the same command again to continue."
+            )
+        if step % self.every == 0:
+            self._save(step)
+
+    def on_train_end(self, logs=None):
+        self._save(int(self.model.optimizer.iterations.numpy()))
+        self.restore_handlers()
+
+    def restore_handlers(self) -> None:
+        """Gives the signals back to whoever had them."""
+        for number, handler in self._previous_handlers.items():
+            signal.signal(number, handler)
+        self._previous_handlers = {}
+
+    def _request_stop(self, number, frame):
+        self._stop_signal = number
+        self.restore_handlers()
+
+    def _save(self, step: int) -> None:
+        try:
+            self.checkpoints.save(step)
+        except (OSError, tf.errors.OpError) as error:
+            saved = self.checkpoints.steps()
+            kept = f"step {saved[-1]} is kept" if saved else "nothing was saved before"
+            reason = str(error).splitlines()[0]
+            raise RunFailedError(
+                f"step {step}: the checkpoint could not be written to {self.checkpoints.folder} "
+                f"({reason}); {kept}. Free space there, or lower --keep_checkpoints, and start the "
+                "same command again."
+            ) from error

@@ -1,0 +1,25 @@
+"""Which source belongs to the settings."""
+
+from msbreg_tf.config import DataConfig
+from msbreg_tf.data.folder import open_folder
+from msbreg_tf.data.imagenet100 import open_wnid_folders, split_folder
+from msbreg_tf.data.sample import TILE, load_sample
+from msbreg_tf.data.source import MemorySource, Source
+from msbreg_tf.data.tfds_source import open_tfds
+
+
+def open_source(config: DataConfig) -> Source:
+    """Opens the images that `config` names.
+
+    Raises:
+      ValueError: there are no such images; the message names flag, value and remedy.
+    """
+    if config.dataset == "sample":
+        images, _ = load_sample(config.split)
+        name = f"sample {config.split}"
+        return MemorySource(name, images, lambda pixels: pixels, (TILE, TILE))
+    if config.dataset == "folder":
+        return open_folder(config.data_dir, config.split)
+    if config.dataset == "imagenet100" and (folder := split_folder(config.data_dir, config.split)):
+        return open_wnid_folders(folder)
+    return open_tfds(config)

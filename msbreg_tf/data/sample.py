@@ -1,0 +1,81 @@
+"""The CIFAR-10 images shipped with the project: 10 classes, 5,000 'train' and 1,000 'test'.
+
+One PNG sprite sheet per class and split; `cifar10_sample/README.md` tells where they come from.
+"""
+
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+SHEETS = pathlib.Path(__file__).parent / "cifar10_sample"
+SPLITS = ("train", "test")
+# In label order, which is CIFAR-10's.
+CLASSES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
+TILE = 32
+_COLUMNS = 25
+
+
+def tiles_to_sheet(tiles: np.ndarray) -> np.ndarray:
+    """Lays images out row by row, 25 to a row.
+
+    Args:
+      tiles: uint8 [n, 32, 32, 3], n a multiple of 25 (or less than 25).
+
+    Returns:
+      uint8 [rows · 32, columns · 32, 3].
+    """
+    columns = min(_COLUMNS, len(tiles))
+    if len(tiles) % columns:
+        raise ValueError(f"expected a multiple of {_COLUMNS} tiles, received {len(tiles)}.")
+    grid = tiles.reshape(-1, columns, TILE, TILE, 3).transpose(0, 2, 1, 3, 4)
+    return grid.reshape(-1, columns * TILE, 3)
+
+
+def sheet_to_tiles(sheet: np.ndarray) -> np.ndarray:
+    """Inverse of `tiles_to_sheet`: uint8 [rows · 32, columns · 32, 3] → uint8 [n, 32, 32, 3]."""
+    columns = sheet.shape[1] // TILE
+    grid = sheet.reshape(-1, TILE, columns, TILE, 3).transpose(0, 2, 1, 3, 4)
+    return grid.reshape(-1, TILE, TILE, 3)
+
+
+def load_sample(split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Reads a split into memory.
+
+    Args:
+      split: 'train', 'test', or 'train+test'.
+
+    Returns:
+      images, uint8 [n, 32, 32, 3], the classes taking turns so that any beginning is balanced; and
+      labels, int64 [n].
+
+    Raises:
+      ValueError: an unknown split.
+    """
+    parts = [_load_split(part.strip()) for part in split.split("+")]
+    return tuple(np.concatenate(column) for column in zip(*parts))
+
+
+def _load_split(split: str) -> tuple[np.ndarray, np.ndarray]:
+    if split not in SPLITS:
+        raise ValueError(
+            f"--split={split}: --dataset=sample has the splits {' and '.join(SPLITS)}. "
+            "Use one of them, or 'train+test'."
+        )
+    sheets = [SHEETS / split / f"{name}.png" for name in CLASSES]
+    tiles = [
+        sheet_to_tiles(tf.io.decode_png(sheet.read_bytes(), channels=3).numpy()) for sheet in sheets
+    ]
+    images = np.stack(tiles, axis=1).reshape(-1, TILE, TILE, 3)  # [per class · 10, 32, 32, 3]
+    return images, np.arange(len(images), dtype=np.int64) % len(CLASSES)

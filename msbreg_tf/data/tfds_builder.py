@@ -1,0 +1,98 @@
+"""Finding and preparing a TFDS data set, with errors that say what to do."""
+
+import difflib
+import pathlib
+from typing import Optional
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from absl import logging
+
+
+def open_builder(name: str, data_dir: Optional[str]) -> tfds.core.DatasetBuilder:
+    """Looks `name` up and prepares it, which downloads it where that is needed and possible.
+
+    Raises:
+      ValueError: unknown name; no images; cannot be prepared here.
+    """
+    builder = _find_builder(name, data_dir)
+    feature = dict(builder.info.features).get("image")
+    if not isinstance(feature, tfds.features.Image):
+        raise ValueError(
+            f"--dataset={name}: it has no feature 'image', only {', '.join(builder.info.features)}. "
+            "Choose a data set of images."
+        )
+    if feature.dtype not in ("uint8", "uint16", tf.uint8, tf.uint16):
+        raise ValueError(f"--dataset={name}: its images are {feature.dtype}. Choose 8 or 16 bits.")
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        raise ValueError(_how_to_prepare(name, builder, error)) from error
+    return builder
+
+
+def encoded_examples(
+    builder: tfds.core.DatasetBuilder, split: str, with_labels: bool = False
+) -> tf.data.Dataset:
+    """Examples in the order of the files, images still encoded.
+
+    Args:
+      builder: prepared.
+      split: TFDS expression, 'train+unlabelled' or 'train[:10%]'.
+      with_labels: yield labels too.
+
+    Returns:
+      Data set of {"image": string scalar} and, if asked for, "label": int64 scalar.
+
+    Raises:
+      ValueError: unknown or malformed split.
+    """
+    wanted = {"image": True, "label": True} if with_labels else {"image": True}
+    decoders = tfds.decode.PartialDecoding(wanted, decoders={"image": tfds.decode.SkipDecoding()})
+    try:
+        return builder.as_dataset(
+            split=split,
+            decoders=decoders,
+            read_config=tfds.ReadConfig(try_autocache=False),
+            shuffle_files=False,
+        )
+    except (ValueError, KeyError, tfds.core.DatasetNotFoundError) as error:
+        raise ValueError(
+            f"--split={split}: {one_line(error)} --dataset={builder.name} has the splits "
+            f"{', '.join(builder.info.splits)}; join them by +, cut them by [:10%]."
+        ) from error
+
+
+def one_line(error: Exception, longest: int = 400) -> str:
+    """The message of `error` without line breaks."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= longest else text[:longest] + "…"
+
+
+def _find_builder(name: str, data_dir: Optional[str]) -> tfds.core.DatasetBuilder:
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError as error:
+        ours = ["sample", "folder", "imagenet100"]
+        close = difflib.get_close_matches(name, ours + tfds.list_builders(), n=5)
+        hint = f"Did you mean {' or '.join(close)}?" if close else "See tfds.list_builders()."
+        raise ValueError(f"--dataset={name}: TFDS has no such data set. {hint}") from error
+    except Exception as error:  # a wrong config or version, a name that is no name
+        raise ValueError(f"--dataset={name}: {one_line(error)} Check the name.") from error
+
+
+def _how_to_prepare(name: str, builder: tfds.core.DatasetBuilder, error: Exception) -> str:
+    root = pathlib.Path(builder.data_path)
+    for _ in builder.info.full_name.split("/"):
+        root = root.parent
+    if instructions := getattr(builder, "MANUAL_DOWNLOAD_INSTRUCTIONS", None):
+        logging.info("TFDS on preparing %s: %s", name, error)
+        return (
+            f"--dataset={name}: not prepared in {root}, and TFDS cannot download it. Put its files "
+            f"into {root / 'downloads' / 'manual'} and start again: {' '.join(instructions.split())}"
+        )
+    return (
+        f"--dataset={name}: not prepared in {root}, and preparing it failed with "
+        f"{type(error).__name__}: {one_line(error)} Prepare it where there is internet (tfds build "
+        f"{name}), copy it and give its folder as --data_dir, or use --dataset=sample."
+    )

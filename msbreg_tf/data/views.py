@@ -1,0 +1,114 @@
+"""From a source of images to batches of views, such that step t depends on (seed, t) alone."""
+
+from collections.abc import Callable
+from typing import Optional
+
+import tensorflow as tf
+
+from msbreg_tf.augment import image_draws
+from msbreg_tf.data.seeds import order_seed, views_seed
+from msbreg_tf.data.source import Source
+
+# Images augmented by one call. A whole batch in one call would leave the other cores idle, and
+# float32 views of 512 images at 224 px take 1.2 GB for every call under way.
+_CHUNK = 32
+
+
+def steps_per_epoch(num_images: int, batch_size: int) -> int:
+    """Full batches in an epoch; the rest is left out, another rest in every epoch.
+
+    Raises:
+      ValueError: not even one batch.
+    """
+    if num_images < batch_size:
+        raise ValueError(
+            f"--batch_size={batch_size}: the images chosen by --dataset and --split are only "
+            f"{num_images}. Use --batch_size={num_images} or less, or more images."
+        )
+    return num_images // batch_size
+
+
+def view_batches(
+    source: Source,
+    augment: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]],
+    seed: int = 0,
+    batch_size: int = 512,
+    num_views: int = 4,
+    start_step: int = 0,
+    num_steps: Optional[int] = None,
+) -> tf.data.Dataset:
+    """Batches of augmented views, from any step on.
+
+    Element t is a pure function of (seed, t): a run that resumes at step s sees exactly what the
+    uninterrupted one would have seen, whatever the parallelism. Images of skipped steps are neither
+    decoded nor augmented.
+
+    Args:
+      source: images, from `open_source`.
+      augment: {"images": uint8 [B, H, W, 3], "draws": float32 [B, K, NUM_DRAWS]} → {"images": uint8
+        [B, K, S, S, 3]}; it must treat every image by itself.
+      seed: decides order and views.
+      batch_size: images N in a step.
+      num_views: views K of an image.
+      start_step: first step, counted from the beginning of the run.
+      num_steps: steps of the whole run, also counted from its beginning; without it there is no end.
+
+    Returns:
+      Prefetched data set of uint8 [N, K, S, S, 3] of static shape.
+
+    Raises:
+      ValueError: fewer images than `batch_size`.
+    """
+    records = _records(source, seed, batch_size, start_step)
+    if num_steps is not None:
+        records = records.take(max(0, num_steps - start_step) * batch_size)
+    images_per_epoch = steps_per_epoch(source.num_images, batch_size) * batch_size
+
+    def decode_and_draw(record, position):
+        index, stored = record
+        epoch_views = views_seed(seed, position // images_per_epoch)
+        draws = image_draws(epoch_views, index, num_views)
+        return {"images": source.decode(stored), "draws": draws}
+
+    def augment_one(record, position):
+        item = decode_and_draw(record, position)
+        return augment({name: value[tf.newaxis] for name, value in item.items()})["images"][0]
+
+    if source.image_shape is None:  # images of different sizes do not stack
+        views = _parallel_map(records, augment_one).batch(batch_size, drop_remainder=True)
+    else:
+        items = _parallel_map(records, decode_and_draw)
+        views = _augment_in_chunks(items, augment, batch_size)
+    options = tf.data.Options()
+    options.deterministic = True
+    return views.with_options(options).prefetch(2)
+
+
+def _records(source: Source, seed: int, batch_size: int, start_step: int) -> tf.data.Dataset:
+    """((index, record), position) from `start_step` on, without end; position counts all images."""
+    steps = steps_per_epoch(source.num_images, batch_size)
+    first_epoch, skipped_steps = divmod(start_step, steps)
+
+    def one_epoch(epoch):
+        skipped = skipped_steps * batch_size
+        first = tf.where(epoch == first_epoch, tf.constant(skipped, tf.int64), 0)
+        return source.ordered(order_seed(seed, epoch), first).take(steps * batch_size - first)
+
+    epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
+    positions = tf.data.Dataset.range(start_step * batch_size, tf.int64.max)
+    return tf.data.Dataset.zip((epochs.flat_map(one_epoch), positions))
+
+
+def _augment_in_chunks(items: tf.data.Dataset, augment: Callable, batch_size: int):
+    """{"images", "draws"} of single images → uint8 [N, K, S, S, 3]."""
+    chunk = max(n for n in range(1, min(_CHUNK, batch_size) + 1) if batch_size % n == 0)
+    chunks = items.batch(chunk, drop_remainder=True)
+    views = _parallel_map(chunks, lambda chunk_items: augment(chunk_items)["images"])
+    if chunk == batch_size:
+        return views
+    stacked = views.batch(batch_size // chunk, drop_remainder=True)  # [N / chunk, chunk, K, ...]
+    return stacked.map(lambda v: tf.reshape(v, [batch_size, *v.shape[2:]]))
+
+
+def _parallel_map(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
+    return dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

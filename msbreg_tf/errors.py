@@ -1,0 +1,16 @@
+"""Errors that end a run for a reason its user can act on; each message is one plain line.
+
+Bad input is a `ValueError` raised before the first step. These are for what happens later.
+"""
+
+EXIT_BAD_INPUT = 2
+EXIT_RUN_FAILED = 1
+EXIT_PREEMPTED = 42
+
+
+class RunFailedError(RuntimeError):
+    """The run can't go on: a non-finite loss, a full disk, a folder in use."""
+
+
+class PreemptedError(RuntimeError):
+    """The run was asked to stop (SIGTERM, SIGINT), has saved its state, and can be continued."""

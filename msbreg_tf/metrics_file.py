@@ -1,0 +1,43 @@
+"""`metrics.jsonl`: one JSON object a line, a pure function of the run's settings.
+
+It holds no clock times, so the file of a killed and resumed run equals, byte for byte, that of an
+uninterrupted one; throughput is in TensorBoard.
+"""
+
+import json
+import os
+from typing import Any
+
+
+class MetricsFile:
+    """Appends lines `{"step": …, name: value, …}` and can go back to an earlier step."""
+
+    def __init__(self, path: str):
+        self.path = path
+
+    def append(self, step: int, values: dict[str, Any]) -> None:
+        """Adds one line and hands it to the operating system."""
+        with open(self.path, "a") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+
+    def drop_after(self, step: int) -> None:
+        """Removes the lines of steps after `step`, and a last line that was cut off."""
+        if not os.path.exists(self.path):
+            return
+        kept = [line for line, at in self._lines() if at <= step]
+        partial = self.path + ".partial"
+        with open(partial, "w") as file:
+            file.writelines(kept)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, self.path)
+
+    def read(self) -> list[dict[str, Any]]:
+        """All lines, oldest first."""
+        return [json.loads(line) for line, _ in self._lines()]
+
+    def _lines(self):
+        with open(self.path) as file:
+            for line in file:
+                if line.endswith("\n"):
+                    yield line, json.loads(line)["step"]

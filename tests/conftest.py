@@ -1,0 +1,24 @@
+"""Two logical CPU devices for every test, so that two replicas can be compared with one."""
+
+import msbreg_tf  # noqa: F401 - sets TensorFlow's environment, so it must come before TensorFlow
+
+import pytest  # isort: skip
+import tensorflow as tf  # isort: skip
+from tensorflow import keras  # isort: skip
+
+_CPU = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@pytest.fixture(autouse=True)
+def _clean_keras():
+    """Starts each test from the same seed and precision, whatever the one before left behind."""
+    keras.backend.clear_session()
+    keras.mixed_precision.set_global_policy("float32")
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def mirrored() -> tf.distribute.Strategy:
+    """MirroredStrategy on the two logical CPU devices."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

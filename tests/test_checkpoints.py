@@ -1,0 +1,87 @@
+import os
+import shutil
+
+import pytest
+import tensorflow as tf
+
+from msbreg_tf.checkpoints import Checkpoints, find_damage
+
+
+@pytest.fixture
+def value():
+    return tf.Variable([0.0] * 64)
+
+
+@pytest.fixture
+def checkpoints(tmp_path, value):
+    return Checkpoints(str(tmp_path / "checkpoints"), tf.train.Checkpoint(value=value), keep=2)
+
+
+def save(checkpoints, value, step):
+    value.assign(tf.fill([64], float(step)))
+    return checkpoints.save(step)
+
+
+def data_file(folder):
+    return next(os.path.join(folder, n) for n in os.listdir(folder) if ".data-" in n)
+
+
+def test_nothing_to_restore(checkpoints):
+    assert checkpoints.restore_newest() is None
+
+
+def test_restores_the_newest_and_keeps_the_last_few(checkpoints, value):
+    for step in (1, 2, 10):
+        save(checkpoints, value, step)
+    value.assign(tf.zeros([64]))
+    assert checkpoints.steps() == [2, 10]
+    assert checkpoints.restore_newest() == 10
+    assert float(value[0]) == 10.0
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "delete", "no manifest"])
+def test_a_damaged_newest_falls_back(checkpoints, value, damage, caplog):
+    save(checkpoints, value, 1)
+    path = data_file(save(checkpoints, value, 2))
+    if damage == "truncate":
+        os.truncate(path, os.path.getsize(path) // 2)
+    elif damage == "flip":
+        with open(path, "r+b") as file:
+            byte = file.read(1)[0]
+            file.seek(0)
+            file.write(bytes([byte ^ 1]))
+    elif damage == "delete":
+        os.remove(path)
+    else:
+        os.remove(os.path.join(os.path.dirname(path), "manifest.json"))
+    assert checkpoints.restore_newest() == 1
+    assert float(value[0]) == 1.0
+    assert "Checkpoint 2 is damaged" in caplog.text
+    assert checkpoints.steps() == [1]
+
+
+def test_all_damaged_is_an_error_not_a_fresh_start(checkpoints, value):
+    path = data_file(save(checkpoints, value, 1))
+    os.truncate(path, 1)
+    with pytest.raises(ValueError, match="all checkpoints"):
+        checkpoints.restore_newest()
+
+
+def test_an_interrupted_save_leaves_the_others_and_is_cleaned_up(checkpoints, value):
+    folder = save(checkpoints, value, 1)
+    shutil.copytree(folder, os.path.join(checkpoints.folder, ".partial-2"))
+    assert checkpoints.restore_newest() == 1
+    assert os.listdir(checkpoints.folder) == ["00000001"]
+
+
+def test_a_failing_save_keeps_what_was_there(checkpoints, value, monkeypatch):
+    save(checkpoints, value, 1)
+
+    def full_disk(path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints.state, "write", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        save(checkpoints, value, 2)
+    assert os.listdir(checkpoints.folder) == ["00000001"]
+    assert find_damage(os.path.join(checkpoints.folder, "00000001")) is None
