@@ -25,7 +25,8 @@ def gather_rows(rows: tf.Tensor) -> tf.Tensor:
     """The rows of all replicas, [M, …] → [R·M, …] in replica order; differentiable."""
     if num_replicas() == 1:
         return rows
-    return tf.distribute.get_replica_context().all_gather(rows, axis=0)
+    gathered = tf.distribute.get_replica_context().all_gather(rows, axis=0)
+    return tf.ensure_shape(gathered, [None, *rows.shape[1:]])  # which the gather forgets
 
 
 def sum_gradients(

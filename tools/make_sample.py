@@ -1,11 +1,11 @@
-r"""Draws the shipped sample from CIFAR-10 and writes it as one PNG sprite sheet per class and split.
+r"""Draws the shipped sample from CIFAR-10: one PNG sprite sheet per class and split.
 
     python -m tools.make_sample --tfds_dir=~/tensorflow_datasets \
         --output=msbreg_tf/data/cifar10_sample
 
-The same seed gives the same pixels from any lossless copy of CIFAR-10: images are drawn in the order
-of a hash of their pixels, never in the order on disk. The data set's own train and test splits stay
-apart: the sample's `test` holds only images of CIFAR-10's test split.
+The same seed gives the same pixels from any lossless copy of CIFAR-10: images are drawn in the
+order of a hash of their pixels, never in the order on disk. The data set's own train and test
+splits stay apart: the sample's `test` holds only images of CIFAR-10's test split.
 """
 
 import hashlib

@@ -40,9 +40,7 @@ class _Blend(NamedTuple):
 
 
 @tf.function(jit_compile=True, reduce_retracing=True)
-def recolour(
-    planes: tf.Tensor, jitter: Optional[Jitter], drop: Optional[tf.Tensor]
-) -> tf.Tensor:
+def recolour(planes: tf.Tensor, jitter: Optional[Jitter], drop: Optional[tf.Tensor]) -> tf.Tensor:
     """Applies colour jitter, then drops the colour of some views.
 
     Args:
@@ -66,11 +64,13 @@ def finish(planes: tf.Tensor, threshold: Optional[tf.Tensor]) -> tf.Tensor:
 
     Args:
       planes: float32 [B, 3, K, S, S], 0 to 255.
-      threshold: float32 [B, K], 0 to 255; None leaves the inversion out.
+      threshold: float32 [B, K], 0 to 255, and 255 inverts nothing; None leaves the inversion out.
 
     Returns:
       uint8 [B, K, S, S, 3].
     """
+    # Means of white exceed it by a rounding error, which must neither be inverted nor overflow.
+    planes = tf.minimum(planes, WHITE)
     if threshold is not None:
         planes = tf.where(planes > _spread(threshold), WHITE - planes, planes)
     return tf.transpose(tf.cast(planes + 0.5, tf.uint8), [0, 2, 3, 4, 1])

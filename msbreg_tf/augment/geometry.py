@@ -26,8 +26,7 @@ def crop_boxes(
 
     Args:
       draws: float32 [B, K, NUM_DRAWS] in [0, 1).
-      height: float32 scalar, rows of the images, pixels.
-      width: float32 scalar, columns of the images, pixels.
+      height, width: float32 scalars, size of the images in pixels.
       area: smallest and largest area, as fractions of the image's.
       max_ratio: ratios lie between 1/max_ratio and max_ratio.
 
@@ -48,13 +47,10 @@ def crop_boxes(
     crop_height = tf.where(found, tf.gather(heights, first, batch_dims=2), whole_height)
     crop_width = tf.where(found, tf.gather(widths, first, batch_dims=2), whole_width)
 
-    def start(free, draw):
-        return tf.where(
-            found, columns_of.whole_number_below(free + 1, draw), tf.floor(free / 2)
-        )
-
-    top = start(height - crop_height, draws[..., columns_of.TOP])
-    left = start(width - crop_width, draws[..., columns_of.LEFT])
+    free = tf.stack([height - crop_height, width - crop_width])
+    draw = tf.stack([draws[..., columns_of.TOP], draws[..., columns_of.LEFT]])
+    starts = tf.where(found, columns_of.whole_number_below(free + 1, draw), tf.floor(free / 2))
+    top, left = tf.unstack(starts)
     return top, left, crop_height, crop_width
 
 
@@ -124,9 +120,7 @@ def _blur_taps(image_size: int, radius: int) -> np.ndarray:
     return taps
 
 
-def apply_to_rows_and_columns(
-    planes: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor
-) -> tf.Tensor:
+def apply_to_rows_and_columns(planes: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
     """Applies a matrix to each axis of every plane of every view.
 
     Args:

@@ -173,7 +173,11 @@ class MultiViewAugmentation(keras_cv.layers.VectorizedBaseImageAugmentationLayer
         size = tf.shape(images)
         height, width = size[1], size[2]
         top, left, crop_height, crop_width = geometry.crop_boxes(
-            draws, tf.cast(height, tf.float32), tf.cast(width, tf.float32), self.area, self.max_ratio
+            draws,
+            tf.cast(height, tf.float32),
+            tf.cast(width, tf.float32),
+            self.area,
+            self.max_ratio,
         )
         flip = draws[..., columns_of.FLIP] < self.flip_probability
         left, crop_width = (

@@ -1,8 +1,8 @@
 """Encoded images of any kind to uint8 RGB, with graph operations only.
 
-Python functions are avoided because they hold the interpreter's lock and do not run on the workers of
-the tf.data service. Alpha is dropped, 16-bit samples lose their lower byte, and of an animation the
-first frame counts.
+Python functions are avoided because they hold the interpreter's lock and do not run on the workers
+of the tf.data service. Alpha is dropped, 16-bit samples lose their lower byte, and of an animation
+the first frame counts.
 """
 
 import tensorflow as tf

@@ -36,9 +36,7 @@ def find_images(folder: pathlib.Path) -> list[str]:
             for name in files
             if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
         ]
-    return sorted(
-        found, key=lambda path: pathlib.PurePath(os.path.relpath(path, folder)).as_posix()
-    )
+    return sorted(found, key=lambda path: os.path.relpath(path, folder).replace(os.sep, "/"))
 
 
 def read_and_decode(path: tf.Tensor) -> tf.Tensor:
@@ -112,11 +110,12 @@ class FolderSource(Source):
             try:
                 read_and_decode(tf.constant(path))
             except tf.errors.OpError:
-                tf.print(path, output_stream="file://" + self._log)
+                with open(self._log, "ab") as log:
+                    log.write(path + b"\n")
             else:
                 return path
         raise ValueError(
-            f"--data_dir: none of the {len(paths)} images of {self.name} can be decoded, the first is "
+            f"--data_dir: none of its {len(paths)} image files can be decoded, the first is "
             f"{os.fsdecode(paths[0])}. Give a folder with JPEG, PNG, BMP or GIF images."
         )
 
@@ -143,4 +142,4 @@ def open_folder(data_dir: str, split: str) -> FolderSource:
             f"--data_dir={data_dir}: no file below it ends in {', '.join(EXTENSIONS)}. "
             "Give a folder of images."
         )
-    return FolderSource(f"folder {folder}", paths)
+    return FolderSource("folder", paths)

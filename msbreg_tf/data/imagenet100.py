@@ -1,8 +1,8 @@
 """ImageNet-100: the 100 classes of ImageNet that CMC drew (Tian et al. 2020).
 
 Trap: three label orders exist. Ours is the position in the *sorted* list of the 100 names, which is
-also what torchvision's `ImageFolder` gives. It is neither the order of CMC's file (`CMC_ORDER`) nor the
-label of TFDS's imagenet2012, which is the position among all 1,000 sorted names.
+also what torchvision's `ImageFolder` gives. It is neither the order of CMC's file (`CMC_ORDER`) nor
+the label of TFDS's imagenet2012, which is the position among all 1,000 sorted names.
 """
 
 import pathlib
@@ -28,7 +28,7 @@ CMC_ORDER = tuple(
     n03494278 n04136333 n03794056 n03492542 n02018207 n04067472 n03930630 n03584829 n02123045
     n04229816 n02100583 n03642806 n04336792 n03259280 n02116738 n02108089 n03424325 n01855672
     n02090622
-    """.split()
+    """.split()  # noqa: SIM905 (100 quoted names read worse)
 )
 # In label order.
 WNIDS = tuple(sorted(CMC_ORDER))
@@ -83,7 +83,7 @@ def labelled_paths(folder: pathlib.Path) -> tuple[list[str], list[int]]:
     return paths, labels
 
 
-def open_wnid_folders(folder: pathlib.Path) -> FolderSource:
+def open_wnid_folders(folder: pathlib.Path, split: str) -> FolderSource:
     """Opens --dataset=imagenet100 over wnid folders."""
     paths, _ = labelled_paths(folder)
-    return FolderSource(f"imagenet100 {folder}", paths)
+    return FolderSource(f"imagenet100 folders {split}", paths)

@@ -21,5 +21,5 @@ def open_source(config: DataConfig) -> Source:
     if config.dataset == "folder":
         return open_folder(config.data_dir, config.split)
     if config.dataset == "imagenet100" and (folder := split_folder(config.data_dir, config.split)):
-        return open_wnid_folders(folder)
+        return open_wnid_folders(folder, config.split)
     return open_tfds(config)

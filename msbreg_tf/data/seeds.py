@@ -1,4 +1,4 @@
-"""Stateless seeds: every random choice of the data is a pure function of (run seed, epoch, image)."""
+"""Stateless seeds: each random choice is a pure function of (run seed, epoch, image)."""
 
 from typing import Union
 

@@ -16,7 +16,8 @@ class Source(abc.ABC):
     """Images without labels, in a reproducible order.
 
     Attributes:
-      name: what it is, for logs: "stl10 3.0.0 train+unlabelled".
+      name: what it is: "stl10 1.0.0 train+unlabelled". No path is in it: data that moved to another
+        folder is still the same.
       num_images: records in one epoch.
       image_shape: (H, W) if every image has the same, else None.
     """
@@ -68,7 +69,7 @@ class MemorySource(Source):
         self.name = name
         self.image_shape = image_shape
         self._decode = decode
-        # tf.data runs on the CPU; without this, pixels would move to a GPU and back for every image.
+        # tf.data runs on the CPU; without this, pixels would lie on a GPU and move for every image.
         with tf.device("CPU"):
             self._records = tf.convert_to_tensor(records)
         self.num_images = int(self._records.shape[0])

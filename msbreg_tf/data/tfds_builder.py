@@ -19,8 +19,8 @@ def open_builder(name: str, data_dir: Optional[str]) -> tfds.core.DatasetBuilder
     feature = dict(builder.info.features).get("image")
     if not isinstance(feature, tfds.features.Image):
         raise ValueError(
-            f"--dataset={name}: it has no feature 'image', only {', '.join(builder.info.features)}. "
-            "Choose a data set of images."
+            f"--dataset={name}: it has no feature 'image', only "
+            f"{', '.join(builder.info.features)}. Choose a data set of images."
         )
     if feature.dtype not in ("uint8", "uint16", tf.uint8, tf.uint16):
         raise ValueError(f"--dataset={name}: its images are {feature.dtype}. Choose 8 or 16 bits.")
@@ -87,9 +87,10 @@ def _how_to_prepare(name: str, builder: tfds.core.DatasetBuilder, error: Excepti
         root = root.parent
     if instructions := getattr(builder, "MANUAL_DOWNLOAD_INSTRUCTIONS", None):
         logging.info("TFDS on preparing %s: %s", name, error)
+        manual_dir = root / "downloads" / "manual"
         return (
             f"--dataset={name}: not prepared in {root}, and TFDS cannot download it. Put its files "
-            f"into {root / 'downloads' / 'manual'} and start again: {' '.join(instructions.split())}"
+            f"into {manual_dir} and start again: {' '.join(instructions.split())}"
         )
     return (
         f"--dataset={name}: not prepared in {root}, and preparing it failed with "

@@ -48,8 +48,9 @@ class StreamSource(Source):
 
     def ordered(self, seed, first=0):
         def shuffled(_):
-            # Of this function's graph only. Without it the program's global seed would be mixed in.
-            tf.random.set_seed(0)
+            # Of this function's graph only; else the program's global seed would be mixed in. Not 0:
+            # TensorFlow then compares the other seed, a tensor, in Python.
+            tf.random.set_seed(1)
             one_number = tf.random.stateless_uniform(
                 [], seed, minval=None, maxval=None, dtype=tf.int64, alg="philox"
             )
@@ -76,7 +77,7 @@ def open_tfds(config: DataConfig) -> Source:
     if hundred:
         name = f"imagenet100 of {name}"
         records = _hundred_classes(builder, config.split)
-        logging.info("Reading %s once to count its images.", name)
+        logging.warning("Reading all of %s once, to count the images of the 100 classes.", name)
         count, held = _count_and_hold(records, limit)
     else:
         records = encoded_examples(builder, config.split).map(lambda example: example["image"])
@@ -123,8 +124,13 @@ def _decode(record: tf.Tensor, shape: Optional[tuple[int, int]]) -> tf.Tensor:
 
 def _hundred_classes(builder, split: str, with_labels: bool = False) -> tf.data.Dataset:
     table = label_table(builder.info.features["label"].names)
-    examples = encoded_examples(builder, split, with_labels=True)
-    pairs = examples.map(lambda example: (example["image"], tf.gather(table, example["label"])))
+
+    def with_our_label(example):
+        theirs = example["label"]  # −1 in the test split
+        ours = tf.gather(table, tf.maximum(theirs, 0))
+        return example["image"], tf.where(theirs < 0, theirs, ours)
+
+    pairs = encoded_examples(builder, split, with_labels=True).map(with_our_label)
     ours = pairs.filter(lambda _, label: label >= 0)
     return ours if with_labels else ours.map(lambda image, _: image)
 

@@ -51,7 +51,7 @@ def view_batches(
       batch_size: images N in a step.
       num_views: views K of an image.
       start_step: first step, counted from the beginning of the run.
-      num_steps: steps of the whole run, also counted from its beginning; without it there is no end.
+      num_steps: steps of the whole run, also counted from its beginning; without it, no end.
 
     Returns:
       Prefetched data set of uint8 [N, K, S, S, 3] of static shape.

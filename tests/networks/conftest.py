@@ -5,6 +5,12 @@ import pytest
 from tensorflow import keras
 
 
+@pytest.fixture(autouse=True)
+def same_initial_weights():
+    """Makes every test see the same network on every run."""
+    keras.utils.set_random_seed(0)
+
+
 @pytest.fixture
 def images():
     """Returns a maker of float32 images in 0..255: images(B, H, W, seed=0)."""

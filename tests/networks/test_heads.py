@@ -75,8 +75,8 @@ def test_every_weight_that_matters_gets_a_gradient(features, shake, norm):
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_sixteen_bits_end_in_float32(features, sixteen_bits, norm):
-    model = build_projector(24, 64, 10, norm=norm)
+def test_sixteen_bits_end_in_float32(features, shake, sixteen_bits, norm):
+    model = shake(build_projector(24, 256, 10, norm=norm))
     assert model.get_layer("hidden").compute_dtype == sixteen_bits[len("mixed_") :]
     outputs = model(features, training=True)
     assert outputs.dtype == tf.float32

@@ -1,0 +1,42 @@
+import numpy as np
+import tensorflow as tf
+
+from msbreg_tf.augment import NUM_DRAWS, image_draws
+from msbreg_tf.augment.draws import whole_number_below
+
+SEED = tf.constant([3, 5])
+
+
+def draws_of(count, num_views=4, seed=SEED):
+    indices = tf.range(count, dtype=tf.int64)
+    draw = tf.function(lambda i: image_draws(seed, i, num_views))
+    return tf.map_fn(draw, indices, fn_output_signature=tf.float32).numpy()
+
+
+def test_draws_are_uniform_and_independent():
+    draws = draws_of(4000)
+    assert draws.shape == (4000, 4, NUM_DRAWS)
+    assert draws.dtype == np.float32
+    assert draws.min() >= 0
+    assert draws.max() < 1
+    columns = draws.reshape(4000, -1)  # every column of every view
+    np.testing.assert_allclose(columns.mean(0), 0.5, atol=5 * 0.289 / 4000**0.5)
+    np.testing.assert_allclose(columns.std(0), 0.289, atol=0.015)
+    # Between columns, between views and between neighbouring images; 5 sigma is 0.079.
+    both = np.concatenate([columns[1:], columns[:-1]], axis=1)
+    correlation = np.corrcoef(both, rowvar=False) - np.eye(both.shape[1])
+    assert np.abs(correlation).max() < 0.09
+
+
+def test_draws_depend_on_seed_and_index_only():
+    draws = draws_of(3)
+    np.testing.assert_array_equal(image_draws(SEED, tf.constant(2, tf.int64), 4), draws[2])
+    np.testing.assert_array_equal(draws_of(3), draws)
+    for seed in ([3, 6], [4, 5], [5, 3]):
+        assert not np.any(draws_of(3, seed=tf.constant(seed)) == draws)
+
+
+def test_whole_numbers_are_all_reached_and_none_is_too_large():
+    draw = np.array([0, 0.24, 0.26, 0.5, 0.75, np.nextafter(np.float32(1), 0)], np.float32)
+    np.testing.assert_array_equal(whole_number_below(4.0, draw), [0, 0, 1, 2, 3, 3])
+    assert whole_number_below(3.0, draw[-1:]).numpy() == 2

@@ -1,0 +1,252 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from msbreg_tf.augment import NUM_DRAWS, MultiViewAugmentation, build_augmentation, image_draws
+from msbreg_tf.config import Config, config_from_settings
+
+from . import twin
+from .conftest import make_image
+
+OFF = dict(
+    flip_probability=0.0,
+    jitter_probability=0.0,
+    grey_probability=0.0,
+    blur_probability=0.0,
+    solarize_probability=0.0,
+)
+K, S = 3, 40
+
+
+@pytest.fixture(scope="module")
+def layer():
+    return MultiViewAugmentation(K, S)
+
+
+@pytest.fixture(scope="module")
+def draws(images):
+    return np.random.default_rng(7).random([len(images), K, NUM_DRAWS], np.float32)
+
+
+@pytest.fixture(scope="module")
+def views(layer, images, draws):
+    return layer({"images": images, "draws": draws})["images"].numpy()
+
+
+def different(views, others):
+    """The share of values that differ, which must then differ by one rounding."""
+    difference = np.abs(views.numpy().astype(int) - others)
+    assert difference.max() <= 1
+    return (difference > 0).mean()
+
+
+def test_views_are_the_slow_twins(views, images, draws):
+    assert views.shape == (6, K, S, S, 3)
+    assert views.dtype == np.uint8
+    expected = np.array([[twin.view(i, r, S) for r in rows] for i, rows in zip(images, draws)])
+    difference = np.abs(views.astype(int) - expected)
+    assert difference.mean() < 0.01  # of 255
+    # A value beside the solarisation's threshold may be inverted in one and not in the other.
+    assert (difference > 1).mean() < 1e-3
+
+
+def test_small_views_without_blur_are_the_slow_twins(images, draws):
+    layer = MultiViewAugmentation(K, 16, blur_probability=0.0)
+    views = layer({"images": images, "draws": draws})["images"].numpy()
+    expected = np.array(
+        [[twin.view(i, r, 16, with_blur=False) for r in rows] for i, rows in zip(images, draws)]
+    )
+    assert np.abs(views.astype(int) - expected).mean() < 0.01
+
+
+def test_nothing_happens_when_everything_is_off(images):
+    square = images[:, :, :50]
+    layer = MultiViewAugmentation(2, 50, area=(1.0, 1.0), max_ratio=1.0, **OFF)
+    views = layer({"images": square})["images"]
+    np.testing.assert_array_equal(views, np.stack([square, square], axis=1))
+    flipped = MultiViewAugmentation(
+        2, 50, area=(1.0, 1.0), max_ratio=1.0, **{**OFF, "flip_probability": 1.0}
+    )
+    np.testing.assert_array_equal(flipped({"images": square})["images"][:, 1], square[:, :, ::-1])
+
+
+def test_constant_images_stay_constant():
+    """Also white, whose means may exceed 255 by a rounding error."""
+    switches = {**OFF, "blur_probability": 1.0, "solarize_probability": 0.5}
+    layer = MultiViewAugmentation(K, S, solarize_threshold=1.0, **switches)
+    plain = np.full([40, 37, 61, 3], [255, 17, 130], np.uint8)
+    views = layer({"images": plain})["images"]
+    np.testing.assert_array_equal(views, np.broadcast_to(plain[0, 0, 0], views.shape))
+
+
+@pytest.mark.parametrize("name", ["flip", "jitter", "grey", "blur", "solarize"])
+def test_each_operation_happens_as_often_as_it_should(name):
+    """One operation alone, on 250 × 4 equal images: how many views changed."""
+    image = make_image(24, 24)
+    probability = 0.3
+    layer = MultiViewAugmentation(
+        4, 24, area=(1.0, 1.0), max_ratio=1.0, blur_sigma=(1.0, 2.0), seed=5,
+        **{**OFF, f"{name}_probability": probability},
+    )  # fmt: skip
+    views = layer(np.repeat(image[None], 250, axis=0)).numpy()
+    changed = np.any(views != image, axis=(2, 3, 4))
+    assert abs(changed.mean() - probability) < 4 * (0.3 * 0.7 / 1000) ** 0.5
+    # Independent between views: two of them change together as often as chance says.
+    assert abs((changed[:, 0] & changed[:, 1]).mean() - 0.09) < 4 * (0.09 * 0.91 / 250) ** 0.5
+
+
+def test_two_equal_images_get_different_views(layer, images):
+    batch = np.stack([images[0], images[0]])
+    views = layer({"images": batch})["images"].numpy().reshape(2 * K, -1).astype(int)
+    for a in range(2 * K):
+        for b in range(a):
+            assert np.abs(views[a] - views[b]).mean() > 1
+
+
+def test_views_do_not_depend_on_the_batch(layer, views, images, draws):
+    swap = [4, 2, 5, 0, 1, 3]
+    swapped = layer({"images": images[swap], "draws": draws[swap]})["images"]
+    np.testing.assert_array_equal(swapped, views[swap])
+    for i in range(len(images)):
+        alone = layer({"images": images[i : i + 1], "draws": draws[i : i + 1]})["images"][0]
+        # Matrix products of another size may round the last bit of a float32 differently.
+        assert different(alone, views[i]) < 1e-4
+
+
+def test_a_single_image_needs_no_batch_axis(layer, views, images, draws):
+    alone = layer({"images": images[0], "draws": draws[0]})["images"]
+    assert alone.shape == (K, S, S, 3)
+    assert different(alone, views[0]) < 1e-4
+    assert layer(images[0]).shape == (K, S, S, 3)
+
+
+def test_float_images_and_other_keys(layer, views, images, draws):
+    inputs = {"images": images.astype(np.float32), "draws": draws, "labels": np.arange(6)}
+    outputs = layer(inputs)
+    np.testing.assert_array_equal(outputs["images"], views)
+    np.testing.assert_array_equal(outputs["labels"], np.arange(6))
+
+
+def test_graph_of_unknown_sizes(layer, views, images, draws):
+    @tf.function(input_signature=[tf.TensorSpec([None] * 3 + [3], tf.uint8), tf.TensorSpec(None)])
+    def call(images, draws):
+        result = layer({"images": images, "draws": draws})["images"]
+        assert result.shape.as_list() == [None, K, S, S, 3]
+        return result
+
+    assert different(call(images, draws), views) < 1e-4  # XLA's code differs from shape to shape
+    tall = np.stack([make_image(130, 45)])
+    expected = [[twin.view(tall[0], row, S) for row in draws[0]]]
+    difference = np.abs(call(tall, draws[:1]).numpy().astype(int) - expected)
+    assert difference.mean() < 0.01
+
+
+def dataset(layer, images, parallel):
+    seed = tf.constant([1, 2])
+
+    def draw(index):
+        return {"images": tf.constant(images)[index % 6], "draws": image_draws(seed, index, K)}
+
+    return (
+        tf.data.Dataset.range(48)
+        .map(draw, num_parallel_calls=parallel)
+        .batch(4)
+        .map(lambda batch: layer(batch)["images"], num_parallel_calls=parallel)
+    )
+
+
+def test_parallel_data_pipelines_repeat_exactly(layer, images):
+    first = np.concatenate(list(dataset(layer, images, 1)))
+    for _ in range(2):
+        again = np.concatenate(list(dataset(layer, images, 4)))
+        np.testing.assert_array_equal(again, first)
+
+
+def test_data_pipeline_continues_from_a_checkpoint(layer, images, tmp_path):
+    """tf.data refuses this for a map with hidden state, so it shows that there is none."""
+    data = dataset(layer, images, 2)
+    everything = list(data)
+    iterator = iter(data)
+    for _ in range(5):
+        next(iterator)
+    path = tf.train.Checkpoint(iterator=iterator).write(str(tmp_path / "iterator"))
+    resumed = iter(data)
+    tf.train.Checkpoint(iterator=resumed).read(path)
+    np.testing.assert_array_equal(next(resumed), everything[5])
+
+
+def test_own_generator_follows_its_seed(images):
+    first, same, other = (
+        MultiViewAugmentation(K, S, seed=seed)(images).numpy() for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, same)
+    assert np.any(first != other)
+
+
+def test_config_round_trip(images, draws):
+    layer = MultiViewAugmentation(
+        2, 20, (0.3, 0.9), 1.5, 0.1, 0.2, 0.3, 0.35, 0.25, 0.05, 0.15, 0.6, (0.2, 1.0), 0.45, 0.55,
+        seed=3, name="views",
+    )  # fmt: skip
+    config = tf.keras.saving.serialize_keras_object(layer)
+    copy = tf.keras.saving.deserialize_keras_object(config)
+    assert type(copy) is MultiViewAugmentation
+    assert copy.get_config() == layer.get_config()
+    assert copy.get_config()["blur_sigma"] == (0.2, 1.0)
+    inputs = {"images": images, "draws": draws[:, :2]}
+    np.testing.assert_array_equal(copy(inputs)["images"], layer(inputs)["images"])
+
+
+def test_mixed_precision_policy_is_ignored(views, images, draws):
+    tf.keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        layer = MultiViewAugmentation(K, S)
+        result = layer({"images": images, "draws": draws})["images"]
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    np.testing.assert_array_equal(result, views)
+
+
+def test_build_augmentation_reads_every_setting():
+    layer = build_augmentation(Config())
+    assert layer.image_size == 32
+    assert layer.blur_probability == 0  # 32 px or less
+    large = build_augmentation(config_from_settings({"image_size": 96})).get_config()
+    # At 96 px the settings' defaults are the layer's: both are Table 1.
+    assert {**large, "name": ""} == {**MultiViewAugmentation().get_config(), "name": ""}
+    settings = dict(
+        num_views=6, image_size=64, crop_area_min=0.2, crop_area_max=0.7, crop_ratio_max=2.0,
+        flip_probability=0.11, jitter_probability=0.12, brightness=0.13, contrast=0.14,
+        saturation=0.15, hue=0.16, grey_probability=0.17, blur_probability=0.18,
+        blur_sigma_min=0.5, blur_sigma_max=1.5, solarize_probability=0.19, solarize_threshold=0.21,
+    )  # fmt: skip
+    built = build_augmentation(config_from_settings(settings)).get_config()
+    expected = MultiViewAugmentation(
+        6, 64, (0.2, 0.7), 2.0, 0.11, 0.12, 0.13, 0.14, 0.15, 0.16, 0.17, 0.18, (0.5, 1.5), 0.19,
+        0.21,
+    ).get_config()  # fmt: skip
+    assert {**built, "name": ""} == {**expected, "name": ""}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_views": 0}, "num_views=0: expected at least 1"),
+        ({"hue": 0.6}, "hue=0.6: expected between 0 and 0.5"),
+        ({"grey_probability": -0.1}, "grey_probability=-0.1: expected between 0 and 1"),
+        ({"area": (0.5, 0.2)}, r"area=\(0.5, 0.2\): expected 0 < smallest <= largest <= 1"),
+        ({"blur_sigma": (0, 1)}, r"blur_sigma=\(0, 1\)"),
+    ],
+)
+def test_impossible_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        MultiViewAugmentation(**arguments)
+
+
+def test_impossible_inputs(layer, images):
+    with pytest.raises(ValueError, match="expected 3 colours"):
+        layer(images[..., :1])
+    with pytest.raises(ValueError, match="keypoints: not supported"):
+        layer({"images": images, "keypoints": np.zeros([6, 1, 2])})
+    with pytest.raises(ValueError, match="ragged"):
+        layer(tf.RaggedTensor.from_tensor(images))

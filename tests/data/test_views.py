@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from msbreg_tf.data import steps_per_epoch, view_batches
+from msbreg_tf.data.folder import FolderSource
+from tests.data.conftest import (
+    crop_by_draws,
+    memory_source,
+    number_only,
+    numbers_of,
+    stream_source,
+)
+
+N, K, IMAGES = 4, 3, 15  # three steps in an epoch, three images left out of each
+STEPS = IMAGES // N
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, jpegs) -> FolderSource:
+    """15 files, two of them broken, of different sizes."""
+    root = tmp_path_factory.mktemp("folder")
+    for number in range(IMAGES):
+        content = b"no image" if number in (0, 7) else jpegs[number % len(jpegs)]
+        if number == 3:
+            content = tf.io.encode_png(np.full((20, 30, 3), 99, np.uint8)).numpy()
+        (root / f"{number:02}.jpg").write_bytes(content)
+    return FolderSource("folder", [str(path) for path in sorted(root.iterdir())])
+
+
+@pytest.fixture(scope="module", params=["memory", "stream", "folder"])
+def source(request):
+    if request.param == "folder":
+        return request.getfixturevalue("folder")
+    return {"memory": memory_source, "stream": stream_source}[request.param](IMAGES)
+
+
+def batches(source, augment=crop_by_draws, **options):
+    options = {"seed": 5, "batch_size": N, "num_views": K, "num_steps": 8, **options}
+    return list(view_batches(source, augment, **options).as_numpy_iterator())
+
+
+def test_shape_is_static_and_length_is_as_asked(source):
+    dataset = view_batches(source, crop_by_draws, batch_size=N, num_views=K, num_steps=5)
+    assert dataset.element_spec == tf.TensorSpec([N, K, 8, 8, 3], tf.uint8)
+    assert len(list(dataset)) == 5
+
+
+def test_any_start_gives_the_tail_of_the_uninterrupted_run(source):
+    whole = batches(source)
+    for start in (2, STEPS, 2 * STEPS + 1):  # inside an epoch, at its start, inside a later one
+        tail = batches(source, start_step=start)
+        np.testing.assert_array_equal(np.stack(tail), np.stack(whole[start:]), f"from {start}")
+    assert batches(source, start_step=8) == []
+
+
+def test_global_seed_threads_and_chunks_do_not_matter(source, monkeypatch):
+    whole = np.stack(batches(source))
+    tf.random.set_seed(1234)
+    monkeypatch.setattr("msbreg_tf.data.views._CHUNK", 2)
+    dataset = view_batches(source, crop_by_draws, 5, N, K, num_steps=8)
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = 1
+    options.autotune.enabled = False
+    alone = list(dataset.with_options(options).as_numpy_iterator())
+    np.testing.assert_array_equal(np.stack(alone), whole)
+
+
+def test_seed_decides(source):
+    assert (np.stack(batches(source, seed=6)) != np.stack(batches(source))).any()
+
+
+@pytest.mark.parametrize("open_numbers", [memory_source, stream_source])
+def test_an_epoch_shows_no_image_twice_and_each_epoch_leaves_out_others(open_numbers):
+    shown = numbers_of(batches(open_numbers(IMAGES), number_only, num_steps=12 * STEPS))
+    epochs = np.reshape(shown, [12, STEPS * N])
+    for epoch in epochs:
+        assert len(set(epoch)) == STEPS * N
+        assert set(epoch) <= set(range(IMAGES))
+    assert len({tuple(epoch) for epoch in epochs}) == 12
+    assert set(epochs.ravel()) == set(range(IMAGES))
+
+
+def test_more_images_than_a_byte_counts_keep_their_numbers():
+    shown = numbers_of(batches(memory_source(600), number_only, batch_size=100, num_steps=6))
+    assert sorted(shown) == list(range(600))
+
+
+def test_draws_depend_on_epoch_image_and_view():
+    def first_draws(inputs):  # 24 bits of the first draw, as the three colours of a pixel
+        bits = tf.cast(inputs["draws"][..., 0] * 2**24, tf.int64)
+        parts = tf.stack([bits // 65536, bits // 256 % 256, bits % 256], axis=-1)
+        return {"images": tf.cast(parts, tf.uint8)[:, :, tf.newaxis, tf.newaxis]}
+
+    seen = np.stack(batches(memory_source(N), first_draws, num_steps=4)).reshape(-1, 3)
+    assert len(np.unique(seen, axis=0)) == 4 * N * K
+
+
+def test_draws_belong_to_the_image_and_not_to_its_place_in_the_batch():
+    def number_and_draws(inputs):
+        draw = tf.cast(inputs["draws"][..., :1] * 255, tf.uint8)[..., tf.newaxis, tf.newaxis]
+        number = number_only(inputs)["images"]
+        return {"images": tf.concat([number[..., :1], tf.repeat(draw, 2, axis=-1)], axis=-1)}
+
+    def by_number(batch_size):
+        found = batches(memory_source(12), number_and_draws, batch_size=batch_size, num_steps=1)
+        return {item[0, 0, 0, 0]: item.tolist() for item in np.concatenate(found)}
+
+    few, all_of_them = by_number(4), by_number(12)
+    assert len(few) == 4
+    assert all(all_of_them[number] == item for number, item in few.items())
+
+
+def test_skipped_images_are_not_decoded(tmp_path):
+    source = memory_source(IMAGES)
+    log = tmp_path / "decoded"
+
+    def decode(pixels):
+        with tf.control_dependencies([tf.print("x", output_stream=f"file://{log}")]):
+            return tf.identity(pixels)
+
+    source._decode = decode
+    assert len(batches(source, start_step=7 * STEPS + 1, num_steps=7 * STEPS + 2)) == 1
+    assert len(log.read_text().split()) == N
+
+
+def test_runs_on_a_worker_of_the_data_service(folder):
+    dispatcher = tf.data.experimental.service.DispatchServer()
+    address = dispatcher.target.split("://")[1]
+    worker = tf.data.experimental.service.WorkerServer(
+        tf.data.experimental.service.WorkerConfig(dispatcher_address=address)
+    )
+    dataset = view_batches(folder, crop_by_draws, 5, N, K, num_steps=4)
+    remote = dataset.apply(
+        tf.data.experimental.service.distribute("parallel_epochs", dispatcher.target)
+    )
+    np.testing.assert_array_equal(
+        np.stack(list(remote.as_numpy_iterator())), np.stack(batches(folder, num_steps=4))
+    )
+    del worker
+
+
+def test_too_few_images_name_both_flags():
+    with pytest.raises(ValueError, match=r"--batch_size=16.*--dataset.*15"):
+        view_batches(memory_source(IMAGES), crop_by_draws, batch_size=16)
+    assert steps_per_epoch(15, 15) == 1
