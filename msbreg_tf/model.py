@@ -61,8 +61,8 @@ class MSBReg(keras.Model):
         self.encoder = encoder
         self.projector = projector
         self.predictor = predictor
-        self.target_encoder = _clone(encoder, "target_encoder")
-        self.target_projector = _clone(projector, "target_projector")
+        self.target_encoder = keras.models.clone_model(encoder, clone_function=_clone_layer)
+        self.target_projector = keras.models.clone_model(projector, clone_function=_clone_layer)
         self.objective = Objective(objective or ObjectiveConfig())
         self.total_steps = total_steps
         self.seed = seed
@@ -200,8 +200,11 @@ class MSBReg(keras.Model):
         return cls(**config)
 
 
-def _clone(network: keras.Model, name: str) -> keras.Model:
-    return network.from_config(network.get_config() | {"name": name})
+def _clone_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+    config = layer.get_config()
+    if getattr(layer, "synchronized", False):  # which Keras leaves out of the config
+        config["synchronized"] = True
+    return layer.from_config(config)
 
 
 def _flatten_views(views: tf.Tensor) -> tf.Tensor:

@@ -15,7 +15,10 @@ def one_batch(**kwargs):
 
 
 def weights(model):
-    return [v.numpy().copy() for v in model.weights]
+    """Weights and moving statistics of all five networks; `model.weights` holds metrics too."""
+    online = (model.encoder, model.projector, model.predictor)
+    networks = (*online, model.target_encoder, model.target_projector)
+    return [v.numpy().copy() for network in networks for v in network.variables]
 
 
 class ByHand:

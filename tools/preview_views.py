@@ -17,16 +17,17 @@ _IMAGES = flags.DEFINE_integer("images", 8, "Rows.", lower_bound=1)
 
 def main(argv: list[str]) -> None:
     del argv
-    import tensorflow as tf  # late, so that --help does not wait for it
+    config = cli.config_from_flags()
+    output = pathlib.Path(_OUTPUT.value).expanduser()
+    if output.suffix.lower() != ".png" or not output.parent.is_dir():
+        raise ValueError(f"--output={output}: expected a .png file in a folder that exists.")
+
+    import tensorflow as tf  # late, so that --help and wrong flags do not wait for it
 
     from msbreg_tf.augment import build_augmentation
     from msbreg_tf.data import open_source, probe_views
     from msbreg_tf.data.grid import view_grid
 
-    config = cli.config_from_flags()
-    output = pathlib.Path(_OUTPUT.value).expanduser()
-    if output.suffix.lower() != ".png" or not output.parent.is_dir():
-        raise ValueError(f"--output={output}: expected a .png file in a folder that exists.")
     images, views = probe_views(
         open_source(config.data),
         build_augmentation(config),

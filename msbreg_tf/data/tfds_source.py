@@ -48,8 +48,8 @@ class StreamSource(Source):
 
     def ordered(self, seed, first=0):
         def shuffled(_):
-            # Of this function's graph only; else the program's global seed would be mixed in. Not 0:
-            # TensorFlow then compares the other seed, a tensor, in Python.
+            # Of this function's graph only; else the program's global seed would be mixed in. Not
+            # 0: TensorFlow then compares the other seed, a tensor, in Python.
             tf.random.set_seed(1)
             one_number = tf.random.stateless_uniform(
                 [], seed, minval=None, maxval=None, dtype=tf.int64, alg="philox"

@@ -9,7 +9,7 @@ _register = keras.saving.register_keras_serializable(package="msbreg_tf")
 def standardize(kernel: tf.Tensor) -> tf.Tensor:
     """Returns the kernel with zero mean and variance 1/fan_in per output unit.
 
-    Qiao et al. 2019, eq. 5, times fan_in^−½ (as Brock et al. 2021, eq. 1, without its gain): a
+    Qiao et al. 2019, times fan_in^−½ as in Brock et al. 2021 (without their gains): a
     unit input then gives a unit output, whether or not a norm layer follows.
 
     Args:

@@ -65,7 +65,7 @@ def test_a_missing_class_is_named(tmp_path):
 
 
 def test_a_folder_has_no_labels():
-    with pytest.raises(ValueError, match="--dataset=folder: .*no labels.*--knn_every=0"):
+    with pytest.raises(ValueError, match=r"--dataset=folder: .*no labels.*--knn_every=0"):
         labelled_images("folder", "train", ".", 8)
 
 

@@ -44,7 +44,7 @@ def test_splits_can_be_joined_and_others_are_refused():
     images, labels = load_sample("train+test")
     assert len(images) == len(labels) == 6000
     assert open_source(DataConfig()).num_images == 5000
-    with pytest.raises(ValueError, match="--split=train.*splits train and test"):
+    with pytest.raises(ValueError, match=r"--split=train.*splits train and test"):
         open_source(DataConfig(split="train[:10%]"))
 
 

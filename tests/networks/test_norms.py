@@ -35,3 +35,10 @@ def test_batch_norm_has_torchvisions_constants(synchronized):
 @pytest.mark.parametrize(("norm", "shape"), [("layer", (4, 4)), ("layer", ()), ("group_ws", ())])
 def test_epsilon_is_the_same_everywhere(norm, shape):
     assert made(norm, 24, shape).epsilon == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("norm", "shape"), [("layer", (4, 4)), ("layer", ()), ("group_ws", (4, 4))]
+)
+def test_moments_are_never_taken_in_sixteen_bits(sixteen_bits, norm, shape):
+    assert made(norm, 24, shape).compute_dtype == "float32"
