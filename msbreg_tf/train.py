@@ -194,7 +194,9 @@ def _fit(config, source, length, model, strategy, checkpoints, workdir, step) ->
         saver,
     ]
     try:
-        model.fit(views, verbose=0, callbacks=installed)
+        # Named, since fit would only notice the end of the data inside a step too many.
+        steps = length.total_steps - step
+        model.fit(views, steps_per_epoch=steps, verbose=0, callbacks=installed)
     finally:
         progress.close()
         saver.restore_handlers()

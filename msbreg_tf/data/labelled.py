@@ -72,7 +72,7 @@ def _decoded(
         return tf.data.Dataset.from_tensor_slices(load_sample(split))
     if dataset == "imagenet100" and (folder := split_folder(data_dir, split)):
         return _decoded_files(*labelled_paths(folder), limit)
-    examples, _ = labelled_examples(dataset, split, data_dir)
+    examples = labelled_examples(dataset, split, data_dir)
     return _map_images(examples, decode_image)
 
 

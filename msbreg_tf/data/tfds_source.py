@@ -93,13 +93,11 @@ def open_tfds(config: DataConfig) -> Source:
     return MemorySource(name, strings, lambda record: _decode(record, shape), shape)
 
 
-def labelled_examples(
-    dataset: str, split: str, data_dir: Optional[str]
-) -> tuple[tf.data.Dataset, int]:
+def labelled_examples(dataset: str, split: str, data_dir: Optional[str]) -> tf.data.Dataset:
     """Labelled images of a TFDS data set, still encoded.
 
     Returns:
-      Data set of (record string scalar, label int64 scalar), and its length (−2 if not known).
+      Data set of (record string scalar, label int64 scalar).
 
     Raises:
       ValueError: the data set has no labels; see also `open_tfds`.
@@ -112,10 +110,9 @@ def labelled_examples(
             "Choose a labelled data set, or --knn_every=0."
         )
     if hundred:
-        return _hundred_classes(builder, split, with_labels=True), -2
+        return _hundred_classes(builder, split, with_labels=True)
     examples = encoded_examples(builder, split, with_labels=True)
-    pairs = examples.map(lambda example: (example["image"], example["label"]))
-    return pairs, int(pairs.cardinality())
+    return examples.map(lambda example: (example["image"], example["label"]))
 
 
 def _decode(record: tf.Tensor, shape: Optional[tuple[int, int]]) -> tf.Tensor:
