@@ -309,12 +309,12 @@ class RunConfig(_Checked):
         choices=("auto", "one", "mirrored"),
         changes_result=False,
     )
-    checkpoint_every: int = setting(
-        500, "Steps between checkpoints.", low=1, changes_result=False
-    )
+    checkpoint_every: int = setting(500, "Steps between checkpoints.", low=1, changes_result=False)
     keep_checkpoints: int = setting(
-        3, "Newest checkpoints to keep; at least 2, so that a damaged one can fall back.",
-        low=2, changes_result=False,
+        3,
+        "Newest checkpoints to keep; at least 2, so that a damaged one can fall back.",
+        low=2,
+        changes_result=False,
     )
     log_every: int = setting(
         10, "Steps between lines of metrics.jsonl and TensorBoard points.", low=1

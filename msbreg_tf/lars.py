@@ -8,9 +8,7 @@ def is_adapted(weight: tf.Variable) -> bool:
     return weight.shape.rank >= 2
 
 
-def trust_ratio(
-    gradient: tf.Tensor, weight: tf.Tensor, trust_coefficient: float
-) -> tf.Tensor:
+def trust_ratio(gradient: tf.Tensor, weight: tf.Tensor, trust_coefficient: float) -> tf.Tensor:
     """η ‖w‖ / ‖g‖, and 1 where either norm is zero (You et al., arXiv 1708.03888, eq. 6).
 
     Args:

@@ -139,9 +139,7 @@ class MSBReg(keras.Model):
         tau = cosine_tau(
             step, tau_base=self.objective.config.tau_base, total_steps=self.total_steps
         )
-        self.optimizer.apply_gradients(
-            zip(gradients, variables), skip_gradients_aggregation=True
-        )
+        self.optimizer.apply_gradients(zip(gradients, variables), skip_gradients_aggregation=True)
         self._update_target(tau)
 
         monitors = {

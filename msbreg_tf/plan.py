@@ -91,7 +91,9 @@ def _devices() -> str:
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         return f"CPU, {os.cpu_count()} cores (TensorFlow sees no GPU)"
-    names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
+    names = [
+        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus
+    ]
     return ", ".join(names)
 
 

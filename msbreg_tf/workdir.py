@@ -26,7 +26,9 @@ class Workdir:
           RunFailedError: another process holds the lock.
         """
         if not path:
-            raise ValueError("--workdir is missing: name a folder, for example --workdir=runs/first.")
+            raise ValueError(
+                "--workdir is missing: name a folder, for example --workdir=runs/first."
+            )
         self.path = os.path.abspath(os.path.expanduser(path))
         try:
             os.makedirs(self.path, exist_ok=True)

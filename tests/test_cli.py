@@ -104,7 +104,11 @@ def readme_commands():
     with open(os.path.join(ROOT, "README.md")) as file:
         blocks = re.findall(r"```(?:sh|bash)\n(.*?)```", file.read(), re.DOTALL)
     text = "\n".join(blocks).replace("\\\n", " ")
-    return [line for line in text.splitlines() if re.match(r"(\.venv/bin/)?python -m (msbreg_tf|tools)", line)]
+    return [
+        line
+        for line in text.splitlines()
+        if re.match(r"(\.venv/bin/)?python -m (msbreg_tf|tools)", line)
+    ]
 
 
 def test_every_readme_command_parses():

@@ -39,7 +39,7 @@ SMALL = {
 
 
 def small(workdir, **changes):
-    return config_from_settings({**SMALL, "workdir": str(workdir), **changes})
+    return config_from_settings({**SMALL, "workdir": workdir and str(workdir), **changes})
 
 
 def read_metrics(workdir):
@@ -103,7 +103,9 @@ def test_a_run_prints_its_plan_and_leaves_everything(finished):
         assert words in output
     lines = read_metrics(workdir)
     assert [line["step"] for line in lines] == list(range(1, 15))
-    assert {"loss", "centroid", "singular_value", "brownian", "tau", "learning_rate"} <= set(lines[0])
+    assert {"loss", "centroid", "singular_value", "brownian", "tau", "learning_rate"} <= set(
+        lines[0]
+    )
     assert lines[0]["learning_rate"] == 0.0  # warm-up starts from 0
     assert os.path.exists(os.path.join(workdir, "export", "14", "saved_model.pb"))
     assert sorted(os.listdir(os.path.join(workdir, "checkpoints"))) == [
@@ -170,9 +172,7 @@ def test_other_settings_in_the_same_workdir_are_refused_with_a_diff(finished):
 def test_a_truncated_newest_checkpoint_falls_back(finished, tmp_path, caplog):
     workdir = str(tmp_path / "copy")
     shutil.copytree(finished[0], workdir)
-    os.truncate(
-        os.path.join(workdir, "checkpoints", "00000014", "state.data-00000-of-00001"), 1000
-    )
+    os.truncate(os.path.join(workdir, "checkpoints", "00000014", "state.data-00000-of-00001"), 1000)
     train.train(small(workdir))
     assert "falling back" in caplog.text
     ours, theirs = variables(workdir, 14), variables(finished[0], 14)
@@ -244,7 +244,7 @@ def test_sigint_in_this_process_gives_the_handlers_back(tmp_path):
 )
 def test_bad_input_is_one_line_with_flag_value_and_remedy(tmp_path, changes, words):
     with pytest.raises(ValueError, match="--") as error:
-        train.train(small(**{"workdir": tmp_path, **changes}))
+        train.train(small(changes.pop("workdir", tmp_path), **changes))
     assert all(word in str(error.value) for word in words)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run.json").exists()

@@ -30,7 +30,9 @@ class StopOnNonFinite(keras.callbacks.Callback):
         step = int(self.model.optimizer.iterations.numpy())
         values = ", ".join(f"{name} = {logs[name]}" for name in broken)
         saved = self.checkpoints.steps()
-        kept = f"the last good checkpoint is of step {saved[-1]}" if saved else "nothing was saved yet"
+        kept = (
+            f"the last good checkpoint is of step {saved[-1]}" if saved else "nothing was saved yet"
+        )
         raise RunFailedError(
             f"step {step}: {values}. Training stopped; {kept}. Lower --base_lr, lengthen "
             "--warmup_epochs, or drop --mixed_precision, and use a new --workdir."

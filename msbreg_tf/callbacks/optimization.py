@@ -68,7 +68,9 @@ class WarmupCosine(keras.callbacks.Callback):
             raise ValueError("WarmupCosine sets each step's learning rate: steps_per_execution=1.")
         optimizer = _inner(self.model.optimizer)
         if isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
-            raise ValueError("WarmupCosine replaces a schedule: compile with a float learning rate.")
+            raise ValueError(
+                "WarmupCosine replaces a schedule: compile with a float learning rate."
+            )
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of the step that follows `step` finished ones."""
