@@ -280,7 +280,7 @@ class OptimizerConfig(_Checked):
         if self.warmup_epochs >= self.epochs:
             raise ValueError(
                 f"--warmup_epochs={self.warmup_epochs:g}: expected less than "
-                f"--epochs={self.epochs}. Lower it, for example --warmup_epochs={self.epochs / 10:g}."
+                f"--epochs={self.epochs}. Lower it, for example to {self.epochs / 10:g}."
             )
 
 

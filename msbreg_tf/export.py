@@ -95,7 +95,7 @@ def export_encoder(
 
 
 def _fit_square(images: tf.Tensor, side: int) -> tf.Tensor:
-    """Shorter side to `side`, then the central square: float32 [B, H, W, 3] → [B, side, side, 3]."""
+    """Shorter side to S = `side`, then the central square: float32 [B, H, W, 3] → [B, S, S, 3]."""
     height, width = tf.shape(images)[1], tf.shape(images)[2]
     shorter = tf.minimum(height, width)
 

@@ -31,8 +31,8 @@ class MSBReg(keras.Model):
     evaluation uses: the online encoder's pooled features, float32 [*, F].
 
     `fit` takes batches of views, uint8 or float [B, K, S, S, 3] in 0–255. A callback may set
-    `gradient_transform`, a function (gradients, variables) → (gradients, {metric name: scalar}) that
-    sees gradients summed over replicas; `callbacks.LARS` does.
+    `gradient_transform`, a function (gradients, variables) → (gradients, {metric name: scalar})
+    that sees gradients summed over replicas; `callbacks.LARS` does.
     """
 
     def __init__(

@@ -47,6 +47,11 @@ def read_metrics(workdir):
         return [json.loads(line) for line in file]
 
 
+def metrics_bytes(workdir):
+    with open(os.path.join(workdir, "metrics.jsonl"), "rb") as file:
+        return file.read()
+
+
 def variables(workdir, step):
     """Every tensor of a checkpoint, by name."""
     reader = tf.train.load_checkpoint(os.path.join(workdir, "checkpoints", f"{step:08d}", "state"))
@@ -129,9 +134,7 @@ def test_killed_anywhere_and_started_again_ends_bit_identical(finished, tmp_path
     assert "Continuing from step" in output
 
     reference, _ = finished
-    with open(os.path.join(workdir, "metrics.jsonl"), "rb") as ours:
-        with open(os.path.join(reference, "metrics.jsonl"), "rb") as theirs:
-            assert ours.read() == theirs.read()
+    assert metrics_bytes(workdir) == metrics_bytes(reference)
     ours, theirs = variables(workdir, 14), variables(reference, 14)
     assert ours.keys() == theirs.keys()
     assert {"encoder", "target_encoder", "optimizer"} <= {name.split("/")[0] for name in ours}
@@ -205,7 +208,7 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path, monkeypatch):
         return write(self, path, *args, **kwargs)
 
     monkeypatch.setattr(tf.train.Checkpoint, "write", fill_up)
-    with pytest.raises(RunFailedError, match="step 8.*No space left.*step 4 is kept"):
+    with pytest.raises(RunFailedError, match=r"step 8.*No space left.*step 4 is kept"):
         train.train(small(tmp_path))
     assert os.listdir(tmp_path / "checkpoints") == ["00000004"]
 

@@ -11,7 +11,7 @@ SIZE = 8
 
 
 def tiny_model(*, synchronized=False, learning_rate=0.05, total_steps=10, **objective) -> MSBReg:
-    """MSBReg on 8×8 images with F = 12 and D = 6, compiled with momentum SGD; always the same weights."""
+    """Compiled MSBReg on 8×8 images with F = 12 and D = 6; always the same initial weights."""
     keras.utils.set_random_seed(0)
     encoder = keras.Sequential(
         [

@@ -30,9 +30,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
         step = int(self.model.optimizer.iterations.numpy())
         values = ", ".join(f"{name} = {logs[name]}" for name in broken)
         saved = self.checkpoints.steps()
-        kept = (
-            f"the last good checkpoint is of step {saved[-1]}" if saved else "nothing was saved yet"
-        )
+        kept = f"the last good checkpoint is of step {saved[-1]}" if saved else "nothing is saved"
         raise RunFailedError(
             f"step {step}: {values}. Training stopped; {kept}. Lower --base_lr, lengthen "
             "--warmup_epochs, or drop --mixed_precision, and use a new --workdir."
@@ -61,8 +59,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
         if self._stop_signal is not None:
             self._save(step)
             raise PreemptedError(
-                f"{signal.Signals(self._stop_signal).name} received: step {step} finished and saved. "
-                "Start the same command again to continue."
+                f"{signal.Signals(self._stop_signal).name} received: step {step} finished and "
+                "saved. Start the same command again to continue."
             )
         if step % self.every == 0:
             self._save(step)

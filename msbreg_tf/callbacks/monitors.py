@@ -100,7 +100,7 @@ class LogMetrics(keras.callbacks.Callback):
 
 
 class TensorBoardLog(keras.callbacks.Callback):
-    """Scalars every `every` steps; the spectrum of fixed probe views every epoch; the views once."""
+    """Scalars every `every` steps, the spectrum of fixed views every epoch, the views once."""
 
     def __init__(self, logdir: str, every: int, steps_per_epoch: int, batch_size: int, probe):
         """Takes `probe`: (images uint8 [b, S, S, 3], their views uint8 [b, K, S, S, 3])."""

@@ -24,8 +24,8 @@ class LARS(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if not hasattr(self.model, "gradient_transform"):
             raise ValueError(
-                f"LARS can't be installed on {type(self.model).__name__}: its train_step must apply "
-                "`model.gradient_transform` to the aggregated gradients, as MSBReg's does."
+                f"LARS can't be installed on {type(self.model).__name__}: its train_step must "
+                "apply `model.gradient_transform` to the aggregated gradients, as MSBReg's does."
             )
         if not isinstance(_inner(self.model.optimizer), keras.optimizers.SGD):
             raise ValueError(
