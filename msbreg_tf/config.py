@@ -325,6 +325,11 @@ class RunConfig(_Checked):
         low=0,
     )
     knn_train_split: str = setting("train", "Labelled split that k-NN looks its neighbours up in.")
+    knn_images: int = setting(
+        10000,
+        "Images of each labelled split that k-NN uses, at most, held in memory.",
+        low=1,
+    )
     knn_test_split: str = setting("test", "Labelled split that k-NN classifies.")
 
 

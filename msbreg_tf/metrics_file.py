@@ -16,9 +16,11 @@ class MetricsFile:
         self.path = path
 
     def append(self, step: int, values: dict[str, Any]) -> None:
-        """Adds one line and hands it to the operating system."""
+        """Adds one line and waits until it is on disk, as a later checkpoint relies on it."""
         with open(self.path, "a") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     def drop_after(self, step: int) -> None:
         """Removes the lines of steps after `step`, and a last line that was cut off."""

@@ -53,12 +53,13 @@ def train(config: Config) -> str:
         set_precision(config.run.mixed_precision)
         source = open_source(config.data)
         length = Length.of(config, source.num_images)
-        workdir.claim(
-            config.result_settings() | {"data": source.name, "num_images": source.num_images}
-        )
+        knn_data = _knn_data(config)
         keras.utils.set_random_seed(config.run.seed)
         with strategy.scope():
             model = build_model(config, length.total_steps)
+        workdir.claim(
+            config.result_settings() | {"data": source.name, "num_images": source.num_images}
+        )
         checkpoints = Checkpoints(
             workdir.file("checkpoints"), saved_state(model), config.run.keep_checkpoints
         )
@@ -67,7 +68,7 @@ def train(config: Config) -> str:
         if step:
             print(f"Continuing from step {step:,} of {length.total_steps:,}.")
         if step < length.total_steps:
-            _fit(config, source, length, model, strategy, checkpoints, workdir, step)
+            _fit(config, source, length, model, knn_data, checkpoints, workdir, step)
         _report_broken(source)
         return _export(config, model, workdir, length.total_steps)
     finally:
@@ -159,7 +160,7 @@ def saved_state(model: MSBReg) -> tf.train.Checkpoint:
     )
 
 
-def _fit(config, source, length, model, strategy, checkpoints, workdir, step) -> None:
+def _fit(config, source, length, model, knn_data, checkpoints, workdir, step) -> None:
     """Trains from `step` to the end, as one `fit` epoch so that it may begin anywhere."""
     run, optimizer = config.run, config.optimizer
     augment = build_augmentation(config)
@@ -190,9 +191,10 @@ def _fit(config, source, length, model, strategy, checkpoints, workdir, step) ->
             optimizer.batch_size,
             probe_views(source, augment, seed=run.seed, num_views=config.objective.num_views),
         ),
-        *_knn_callbacks(config, file, per_epoch),
-        saver,
     ]
+    if knn_data is not None:
+        installed.append(callbacks.PeriodicKNN(file, run.knn_every, per_epoch, *knn_data))
+    installed.append(saver)  # last: what a step logs is on disk before the step is
     try:
         # Named, since fit would only notice the end of the data inside a step too many.
         steps = length.total_steps - step
@@ -202,14 +204,15 @@ def _fit(config, source, length, model, strategy, checkpoints, workdir, step) ->
         saver.restore_handlers()
 
 
-def _knn_callbacks(config, file, per_epoch) -> list[keras.callbacks.Callback]:
+def _knn_data(config: Config):
+    """(train, test) of the periodic k-NN, each (images, labels); None if there is to be none."""
     if not config.run.knn_every:
-        return []
-    train, test = (
-        labelled_images(config.data.dataset, split, config.data.data_dir, config.data.image_size)
-        for split in (config.run.knn_train_split, config.run.knn_test_split)
+        return None
+    data, run = config.data, config.run
+    return tuple(
+        labelled_images(data.dataset, split, data.data_dir, data.image_size, run.knn_images)
+        for split in (run.knn_train_split, run.knn_test_split)
     )
-    return [callbacks.PeriodicKNN(file, config.run.knn_every, per_epoch, train, test)]
 
 
 def _export(config: Config, model: MSBReg, workdir: Workdir, step: int) -> str:

@@ -140,14 +140,13 @@ class TensorBoardLog(keras.callbacks.Callback):
             rate = steps * self.batch_size / (now - self._last[1])
             tf.summary.scalar("throughput/images_per_second", rate)
         self._last = (step, now)
+        self._writer.flush()
 
     def _write_spectrum(self) -> None:
         prediction, _ = self.model.embed(tf.constant(self.views))
         values = singular_values(prediction.numpy())
-        share = values**2 / np.sum(values**2)
-        entropy = -np.sum(share * np.log(np.maximum(share, 1e-12)))
         tf.summary.histogram("spectrum/singular_values", values)
-        tf.summary.scalar("spectrum/effective_rank", np.exp(entropy))
+        tf.summary.scalar("spectrum/effective_rank", effective_rank(values))
 
 
 class PeriodicKNN(keras.callbacks.Callback):
@@ -185,6 +184,12 @@ def singular_values(embeddings: np.ndarray) -> np.ndarray:
     rows = embeddings.reshape(-1, embeddings.shape[-1])
     covariance = rows.T.astype(np.float64) @ rows / len(rows)
     return np.sqrt(np.maximum(np.linalg.eigvalsh(covariance)[::-1], 0.0))
+
+
+def effective_rank(values: np.ndarray) -> float:
+    """exp of the entropy of the singular values over their sum (Roy & Vetterli, 2007): 1 to D."""
+    share = values / np.sum(values)
+    return float(np.exp(-np.sum(share * np.log(np.maximum(share, 1e-12)))))
 
 
 def _duration(seconds: float) -> str:
