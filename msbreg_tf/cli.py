@@ -40,19 +40,24 @@ def config_from_flags() -> Config:
     return config_from_settings({name: FLAGS[name].value for name in defined})
 
 
-def run(main: Callable[[list[str]], None], own_flags: tuple[str, ...] = ()) -> None:
+def run(
+    main: Callable[[list[str]], None],
+    own_flags: tuple[str, ...] = (),
+    training_flags: bool = True,
+) -> None:
     """Runs an entry point: parses the flags, answers --help, turns known errors into one line.
 
     Args:
       main: called with the arguments that are not flags.
       own_flags: names of flags the entry point defines itself, shown first in --help.
+      training_flags: whether it takes the settings of `config.py` too.
 
     Exit codes: 0 done, 1 the run failed, 2 bad input, 42 stopped by a signal after saving.
     """
 
     def parse(argv):
         if any(argument in ("--help", "-help", "-h") for argument in argv[1:]):
-            print(_help(sys.modules["__main__"].__doc__ or "", own_flags))
+            print(_help(sys.modules["__main__"].__doc__ or "", own_flags, training_flags))
             sys.exit(0)
         try:
             rest = FLAGS(argv)
@@ -92,13 +97,13 @@ def _plain_type(field: dataclasses.Field) -> type:
     return arguments[0] if arguments else field.type
 
 
-def _help(docstring: str, own_flags: tuple[str, ...]) -> str:
+def _help(docstring: str, own_flags: tuple[str, ...], training_flags: bool) -> str:
     lines = [docstring.strip(), ""]
     if own_flags:
         lines += ["This command", ""]
         for name in own_flags:
             lines += _flag_help(name, FLAGS[name].default, FLAGS[name].help)
-    for _, part in _groups():
+    for _, part in _groups() if training_flags else ():
         lines += [part.__doc__.strip(), ""]
         for field in dataclasses.fields(part):
             text = field.metadata["help"]
