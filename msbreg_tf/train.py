@@ -18,6 +18,7 @@ from msbreg_tf.augment import build_augmentation
 from msbreg_tf.checkpoints import Checkpoints
 from msbreg_tf.config import Config
 from msbreg_tf.data import Source, labelled_images, open_source, probe_views, view_batches
+from msbreg_tf.errors import RunFailedError
 from msbreg_tf.export import export_encoder
 from msbreg_tf.metrics_file import MetricsFile
 from msbreg_tf.model import MSBReg
@@ -71,6 +72,12 @@ def train(config: Config) -> str:
             _fit(config, source, length, model, knn_data, checkpoints, workdir, step)
         _report_broken(source)
         return _export(config, model, workdir, length.total_steps)
+    except tf.errors.ResourceExhaustedError as error:
+        raise RunFailedError(_out_of_something(error, workdir)) from error
+    except OSError as error:
+        raise RunFailedError(
+            f"{error}. What was saved in {workdir.path} is kept: start the same command again."
+        ) from error
     finally:
         keras.mixed_precision.set_global_policy("float32")
         workdir.close()
@@ -232,6 +239,15 @@ def _export(config: Config, model: MSBReg, workdir: Workdir, step: int) -> str:
     )
     print(f"Exported the encoder of step {step:,} to {folder}")
     return folder
+
+
+def _out_of_something(error: tf.errors.ResourceExhaustedError, workdir: Workdir) -> str:
+    reason = error.message.splitlines()[0]
+    if "No space left" in reason:
+        remedy = f"Free space in {workdir.path}"
+    else:
+        remedy = "Lower --batch_size, --num_views or --image_size, or add --mixed_precision"
+    return f"{reason}. {remedy}, and start again; checkpoints are kept."
 
 
 def _report_broken(source: Source) -> None:
