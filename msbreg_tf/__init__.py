@@ -1,6 +1,6 @@
 """MSBReg in TensorFlow/Keras: self-supervised pretraining of image encoders.
 
-Letters, used everywhere as METHOD and the paper use them:
+Letters, used everywhere as METHOD.md and the paper use them:
 
     B  images per replica        K  views per image
     R  replicas                  F  encoder feature size (512 ResNet-18, 2048 ResNet-50)

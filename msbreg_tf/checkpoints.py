@@ -70,30 +70,41 @@ class Checkpoints:
           Its step, or None if there is no checkpoint at all.
 
         Raises:
-          ValueError: there are checkpoints, but all are damaged.
+          ValueError: there are checkpoints, but all are damaged, or they are of another model.
         """
         for name in os.listdir(self.folder):  # what an interrupted save left behind
             if name.startswith(".partial-"):
                 shutil.rmtree(os.path.join(self.folder, name), ignore_errors=True)
-        steps = self.steps()
-        for step in reversed(steps):
+        damaged = []
+        for step in reversed(self.steps()):
             damage = find_damage(self._path(step))
             if damage is None:
-                reader = self.state.read(os.path.join(self._path(step), "state"))
-                reader.assert_consumed()
+                self._read(step)
+                self._set_aside(damaged)
                 return step
-            logging.warning(
-                "Checkpoint %d is damaged (%s): falling back to the one before.", step, damage
-            )
-            aside = os.path.join(self.folder, f"damaged-{step}")
-            shutil.rmtree(aside, ignore_errors=True)
-            os.rename(self._path(step), aside)
-        if steps:
+            logging.warning("Checkpoint %d is damaged (%s): trying the one before.", step, damage)
+            damaged.append(step)
+        if damaged:
             raise ValueError(
-                f"all checkpoints in {self.folder} are damaged ({steps}). Restore one from a "
+                f"all checkpoints in {self.folder} are damaged: {damaged}. Restore one from a "
                 "backup, or delete the folder to start again."
             )
         return None
+
+    def _read(self, step: int) -> None:
+        try:
+            self.state.read(os.path.join(self._path(step), "state")).assert_consumed()
+        except (AssertionError, ValueError, tf.errors.OpError) as error:
+            raise ValueError(
+                f"the checkpoint {self._path(step)} does not fit this model, though the settings "
+                "are the same: was it written by another version? Choose another --workdir."
+            ) from error
+
+    def _set_aside(self, damaged: list[int]) -> None:
+        for step in damaged:
+            aside = os.path.join(self.folder, f"damaged-{step}")
+            shutil.rmtree(aside, ignore_errors=True)
+            os.rename(self._path(step), aside)
 
     def _path(self, step: int) -> str:
         return os.path.join(self.folder, f"{step:08d}")

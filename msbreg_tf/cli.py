@@ -1,8 +1,10 @@
 """absl flags made one to one from `config.py`, a readable --help, and one-line errors."""
 
 import dataclasses
+import os
 import sys
 import textwrap
+import traceback
 import typing
 from collections.abc import Callable
 
@@ -11,6 +13,7 @@ from absl import app, flags, logging
 from msbreg_tf.config import Config, config_from_settings
 from msbreg_tf.errors import (
     EXIT_BAD_INPUT,
+    EXIT_INTERRUPTED,
     EXIT_PREEMPTED,
     EXIT_RUN_FAILED,
     PreemptedError,
@@ -18,6 +21,10 @@ from msbreg_tf.errors import (
 )
 
 FLAGS = flags.FLAGS
+_ROOTS = tuple(
+    os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), name, "")
+    for name in ("msbreg_tf", "tools")
+)
 
 
 def define_flags() -> None:
@@ -52,7 +59,8 @@ def run(
       own_flags: names of flags the entry point defines itself, shown first in --help.
       training_flags: whether it takes the settings of `config.py` too.
 
-    Exit codes: 0 done, 1 the run failed, 2 bad input, 42 stopped by a signal after saving.
+    Exit codes: 0 done, 1 the run failed, 2 bad input, 42 stopped by a signal after saving, 130
+    interrupted before there was anything to save.
     """
 
     def parse(argv):
@@ -72,7 +80,11 @@ def run(
         try:
             main(argv)
         except ValueError as error:
+            if not _is_ours(error):  # a bug, here or below: its traceback is worth more
+                raise
             _fail(error, EXIT_BAD_INPUT)
+        except KeyboardInterrupt:
+            _fail("interrupted; start the same command again.", EXIT_INTERRUPTED)
         except RunFailedError as error:
             _fail(error, EXIT_RUN_FAILED)
         except PreemptedError as error:
@@ -80,6 +92,12 @@ def run(
             sys.exit(EXIT_PREEMPTED)
 
     app.run(guarded, flags_parser=parse)
+
+
+def _is_ours(error: ValueError) -> bool:
+    """Whether our own code raised it, as it does for bad input, in one line."""
+    raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
+    return os.path.abspath(raised_in).startswith(_ROOTS) and "\n" not in str(error)
 
 
 def _fail(error, code: int) -> None:

@@ -27,8 +27,7 @@ def setting(
       low: smallest allowed number, itself included.
       high: largest allowed number, itself included.
       above: the number must be larger than this.
-      changes_result: False for settings such as paths and logging intervals, which a resumed run
-        may change freely.
+      changes_result: False for settings such as paths and devices, which a resumed run may change.
     """
     metadata = {
         "help": help,
@@ -218,7 +217,7 @@ class ObjectiveConfig(_Checked):
     centroid: str = setting(
         "others",
         "Target of view k: the mean of the other K − 1 target embeddings, or of all K. 'others' "
-        "makes K = 2 exactly BYOL.",
+        "makes K = 2 exactly BYOL (METHOD.md).",
         choices=("others", "all"),
     )
     lambda_s: float = setting(
@@ -228,17 +227,18 @@ class ObjectiveConfig(_Checked):
         0.5, "Weight of the Brownian diffusive loss (best of Table 5 at K = 4).", low=0
     )
     lambda_u: float = setting(
-        1.0, "Weight of the uniformity loss, for --method=byol_uniform only.", low=0
+        1.0, "Weight of the uniformity loss, for --method=byol_uniform only (our choice).", low=0
     )
     singular_value_form: str = setting(
         "values",
         "Distance of the singular values from equal ones: Σ(√D σ − 1)² (values) or Σ(D σ² − 1)² "
-        "(squares, the cheaper).",
+        "(squares, the cheaper). Our reading: the supplement prints no equation.",
         choices=("values", "squares"),
     )
     regularize: str = setting(
         "predictor",
-        "Output on which the singular value, Brownian and uniformity losses act.",
+        "Output on which the singular value, Brownian and uniformity losses act. Our reading: the "
+        "supplement does not say.",
         choices=("predictor", "projector"),
     )
     tau_base: float = setting(
@@ -269,7 +269,7 @@ class OptimizerConfig(_Checked):
     warmup_epochs: float = setting(
         10.0, "Epochs of linear warm-up from 0 (supplement 1.1); fractions are allowed.", low=0
     )
-    momentum: float = setting(0.9, "Momentum of SGD.", low=0, high=1)
+    momentum: float = setting(0.9, "Momentum of SGD (METHOD.md).", low=0, high=1)
     weight_decay: float = setting(
         1e-5, "Weight decay β of kernels; biases and norm layers have none (supplement 1.1).", low=0
     )
@@ -305,7 +305,7 @@ class RunConfig(_Checked):
     strategy: str = setting(
         "auto",
         "Devices: 'one' uses the first; 'mirrored' all visible GPUs; 'auto' is mirrored where "
-        "there are several GPUs.",
+        "there are several GPUs. Results are the same up to rounding.",
         choices=("auto", "one", "mirrored"),
         changes_result=False,
     )
@@ -343,6 +343,13 @@ class Config:
     objective: ObjectiveConfig = ObjectiveConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     run: RunConfig = RunConfig()
+
+    def __post_init__(self):
+        if self.augment.blur_sigma_max > self.data.image_size:
+            raise ValueError(
+                f"--blur_sigma_max={self.augment.blur_sigma_max:g}: expected at most "
+                f"--image_size={self.data.image_size}."
+            )
 
     def settings(self) -> dict[str, Any]:
         """All settings as one flat {flag name: value}."""

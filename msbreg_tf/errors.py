@@ -6,6 +6,7 @@ Bad input is a `ValueError` raised before the first step. These are for what hap
 EXIT_BAD_INPUT = 2
 EXIT_RUN_FAILED = 1
 EXIT_PREEMPTED = 42
+EXIT_INTERRUPTED = 130
 
 
 class RunFailedError(RuntimeError):

@@ -7,7 +7,8 @@
     serving_default   image        float32 [B, H, W, 3] in 0–255  → embedding float32 [B, F]
     serve_bytes       image_bytes  string [B], JPEG or PNG         → embedding float32 [B, F]
 
-The loaded object's `embed` takes uint8 images as well as float32 ones.
+A signature has one dtype: NumPy images and JSON numbers of any type are converted to float32, a
+uint8 tensor is not. The loaded object's `embed` takes tensors of both types.
 """
 
 import json
@@ -17,6 +18,8 @@ from typing import Any
 
 import tensorflow as tf
 from tensorflow import keras
+
+from msbreg_tf.data.resizing import fit_square
 
 PREPROCESSING = (
     "Images of another size are resized (antialiased bilinear) so that the shorter side is "
@@ -35,7 +38,7 @@ class EncoderServer(tf.Module):
     @tf.function
     def embed(self, image):
         """Embeds images, uint8 or float32 [B, H, W, 3] in 0–255 → float32 [B, F]."""
-        image = _fit_square(tf.cast(image, tf.float32), self._image_size)
+        image = fit_square(tf.cast(image, tf.float32), self._image_size)
         return tf.cast(self.encoder(image, training=False), tf.float32)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32, "image")])
@@ -51,7 +54,7 @@ class EncoderServer(tf.Module):
         def decode(encoded):
             image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
             image.set_shape([None, None, 3])
-            return _fit_square(tf.cast(image, tf.float32)[None], side)[0]
+            return fit_square(tf.cast(image, tf.float32)[None], side)[0]
 
         spec = tf.TensorSpec([side, side, 3], tf.float32)
         return {"embedding": self.embed(tf.map_fn(decode, image_bytes, fn_output_signature=spec))}
@@ -71,41 +74,38 @@ def export_encoder(
     Returns:
       `folder`.
     """
-    single = encoder.from_config(encoder.get_config() | {"name": "encoder"})
-    single.set_weights(encoder.get_weights())
+    single = _plain_float32(encoder)
     server = EncoderServer(single, image_size)
     for dtype in (tf.uint8, tf.float32):
         server.embed.get_concrete_function(tf.TensorSpec([None, None, None, 3], dtype, "image"))
 
     partial = os.path.join(os.path.dirname(folder), f".partial-{os.path.basename(folder)}")
     shutil.rmtree(partial, ignore_errors=True)
-    signatures = {"serving_default": server.serve, "serve_bytes": server.serve_bytes}
-    tf.saved_model.save(server, partial, signatures=signatures)
-    single.save(os.path.join(partial, "encoder.keras"))
     facts = {
         "image_size": image_size,
         "feature_size": single.output_shape[-1],
         "preprocessing": PREPROCESSING,
     }
-    with open(os.path.join(partial, "metadata.json"), "w") as file:
-        json.dump(facts | metadata, file, indent=2)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.rename(partial, folder)
+    try:
+        signatures = {"serving_default": server.serve, "serve_bytes": server.serve_bytes}
+        tf.saved_model.save(server, partial, signatures=signatures)
+        single.save(os.path.join(partial, "encoder.keras"))
+        with open(os.path.join(partial, "metadata.json"), "w") as file:
+            json.dump(facts | metadata, file, indent=2)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.rename(partial, folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     return folder
 
 
-def _fit_square(images: tf.Tensor, side: int) -> tf.Tensor:
-    """Shorter side to S = `side`, then the central square: float32 [B, H, W, 3] → [B, S, S, 3]."""
-    height, width = tf.shape(images)[1], tf.shape(images)[2]
-    shorter = tf.minimum(height, width)
+def _plain_float32(encoder: keras.Model) -> keras.Model:
+    """A copy for one device that computes in float32, whatever the run computed in."""
 
-    def resize():
-        scale = side / tf.cast(shorter, tf.float64)
-        scaled = tf.cast(tf.round(tf.cast([height, width], tf.float64) * scale), tf.int32)
-        return tf.image.resize(images, tf.maximum(scaled, side), antialias=True)
+    def plain(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return layer.from_config(layer.get_config() | {"dtype": "float32"})
 
-    images = tf.cond(tf.equal(shorter, side), lambda: images, resize)
-    top = (tf.shape(images)[1] - side) // 2
-    left = (tf.shape(images)[2] - side) // 2
-    images = images[:, top : top + side, left : left + side]
-    return tf.ensure_shape(images, [None, side, side, 3])
+    copy = keras.models.clone_model(encoder, clone_function=plain)
+    copy.set_weights(encoder.get_weights())
+    return keras.Model(copy.inputs, copy.outputs[0], name="encoder")

@@ -18,7 +18,7 @@ class MetricsFile:
     def append(self, step: int, values: dict[str, Any]) -> None:
         """Adds one line and waits until it is on disk, as a later checkpoint relies on it."""
         with open(self.path, "a") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
+            file.write(json.dumps({"step": step, **values}, allow_nan=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -42,4 +42,13 @@ class MetricsFile:
         with open(self.path) as file:
             for line in file:
                 if line.endswith("\n"):
-                    yield line, json.loads(line)["step"]
+                    yield line, self._step(line)
+
+    def _step(self, line: str) -> int:
+        try:
+            return json.loads(line)["step"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{self.path} holds a line that is no record of a step: {line.strip()[:80]!r}. "
+                "Remove the line or the file."
+            ) from error

@@ -25,7 +25,7 @@ class StepMean(keras.metrics.Mean):
 
 @keras.saving.register_keras_serializable(package="msbreg_tf")
 class MSBReg(keras.Model):
-    """Multiview self-supervised pretraining by embedding dynamics (METHOD, sections 1 to 3).
+    """Multiview self-supervised pretraining by embedding dynamics (METHOD.md, sections 1 to 3).
 
     Calling the model on images [*, S, S, 3] in 0–255 returns the representation that every
     evaluation uses: the online encoder's pooled features, float32 [*, F].
@@ -130,7 +130,7 @@ class MSBReg(keras.Model):
             scaled_loss = self._scale_loss(loss / replicas.num_replicas())
 
         gradients = self._unscale(tape.gradient(scaled_loss, variables))
-        gradients = replicas.sum_gradients(gradients, variables)
+        gradients = replicas.sum_gradients(gradients)
         gradient_norm = tf.linalg.global_norm(gradients)
         transform_metrics = {}
         if self.gradient_transform is not None:
@@ -161,7 +161,7 @@ class MSBReg(keras.Model):
 
     def _noise_seed(self, step: tf.Tensor) -> tf.Tensor:
         seed = tf.stack([self.seed, tf.cast(step, tf.int32)])
-        return tf.random.experimental.stateless_fold_in(seed, _BROWNIAN_STREAM)
+        return tf.random.experimental.stateless_fold_in(seed, _BROWNIAN_STREAM, alg="philox")
 
     def _scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
         if isinstance(self.optimizer, keras.mixed_precision.LossScaleOptimizer):

@@ -60,9 +60,9 @@ def describe(config: Config, source: Source, length: Length, model: MSBReg, repl
         ("loss", f"{c.method}: {model.objective.formula()}{_unused(config)}"),
         ("target", f"τ from {c.tau_base:g} to 1 by cosine"),
         *(
-            (name, f"{network.count_params():,} parameters")
+            (name, f"{_size(network.trainable_variables):,} parameters")
             for name, network in (
-                (f"{config.network.encoder}", model.encoder),
+                (config.network.encoder, model.encoder),
                 ("projector", model.projector),
                 ("predictor", model.predictor),
             )
@@ -98,5 +98,8 @@ def _devices() -> str:
 
 
 def _count(variables) -> str:
-    size = sum(v.shape.num_elements() for v in variables)
-    return f"{len(variables)} tensors, {size:,} weights"
+    return f"{len(variables)} tensors, {_size(variables):,} weights"
+
+
+def _size(variables) -> int:
+    return sum(v.shape.num_elements() for v in variables)

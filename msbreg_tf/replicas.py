@@ -29,9 +29,7 @@ def gather_rows(rows: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(gathered, [None, *rows.shape[1:]])  # which the gather forgets
 
 
-def sum_gradients(
-    gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable]
-) -> list[tf.Tensor]:
+def sum_gradients(gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """Gradients summed over replicas."""
     if num_replicas() == 1:
         return list(gradients)

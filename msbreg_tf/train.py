@@ -6,23 +6,24 @@ Prints a plan, trains, and writes checkpoints, metrics.jsonl, TensorBoard logs a
 into --workdir. Start the same command again after an interruption: it continues exactly.
 """
 
+import contextlib
 import platform
 import sys
+import traceback
 
 import tensorflow as tf
 from tensorflow import keras
 
 import msbreg_tf
 from msbreg_tf import callbacks, cli
+from msbreg_tf.assembly import build_model, make_strategy, precision_policy, saved_state
 from msbreg_tf.augment import build_augmentation
 from msbreg_tf.checkpoints import Checkpoints
 from msbreg_tf.config import Config
-from msbreg_tf.data import Source, labelled_images, open_source, probe_views, view_batches
+from msbreg_tf.data import labelled_images, open_source, probe_views, view_batches
 from msbreg_tf.errors import RunFailedError
 from msbreg_tf.export import export_encoder
 from msbreg_tf.metrics_file import MetricsFile
-from msbreg_tf.model import MSBReg
-from msbreg_tf.networks import build_encoder, build_predictor, build_projector
 from msbreg_tf.plan import Length, describe
 from msbreg_tf.workdir import Workdir
 
@@ -50,209 +51,181 @@ def train(config: Config) -> str:
     """
     workdir = Workdir(config.run.workdir)
     try:
-        strategy = make_strategy(config)
-        set_precision(config.run.mixed_precision)
-        source = open_source(config.data)
-        length = Length.of(config, source.num_images)
-        knn_data = _knn_data(config)
-        keras.utils.set_random_seed(config.run.seed)
-        with strategy.scope():
-            model = build_model(config, length.total_steps)
-        workdir.claim(
-            config.result_settings() | {"data": source.name, "num_images": source.num_images}
-        )
-        checkpoints = Checkpoints(
-            workdir.file("checkpoints"), saved_state(model), config.run.keep_checkpoints
-        )
-        step = checkpoints.restore_newest() or 0
-        print(describe(config, source, length, model, strategy.num_replicas_in_sync))
-        if step:
-            print(f"Continuing from step {step:,} of {length.total_steps:,}.")
-        if step < length.total_steps:
-            _fit(config, source, length, model, knn_data, checkpoints, workdir, step)
-        _report_broken(source)
-        return _export(config, model, workdir, length.total_steps)
-    except tf.errors.ResourceExhaustedError as error:
-        raise RunFailedError(_out_of_something(error, workdir)) from error
-    except OSError as error:
-        raise RunFailedError(
-            f"{error}. What was saved in {workdir.path} is kept: start the same command again."
-        ) from error
+        keras.mixed_precision.set_global_policy(precision_policy(config.run.mixed_precision))
+        run = Run(config, workdir)
+        print(run.plan())
+        with _readable_failures(workdir):
+            run.fit()
+            return run.export()
     finally:
         keras.mixed_precision.set_global_policy("float32")
         workdir.close()
 
 
-def make_strategy(config: Config) -> tf.distribute.Strategy:
-    """The devices of `--strategy`.
+class Run:
+    """One pretraining, ready to go on from its last checkpoint."""
 
-    Raises:
-      ValueError: the global batch can't be shared evenly.
-    """
-    gpus = tf.config.list_logical_devices("GPU")
-    kind = config.run.strategy
-    if kind == "mirrored" or (kind == "auto" and len(gpus) > 1):
-        devices = gpus or tf.config.list_logical_devices("CPU")
-        strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
-    else:
-        strategy = tf.distribute.get_strategy()
-    replicas, batch = strategy.num_replicas_in_sync, config.optimizer.batch_size
-    if batch % replicas:
-        raise ValueError(
-            f"--batch_size={batch}: {replicas} replicas can't share it evenly. Use a multiple of "
-            f"{replicas}, for example --batch_size={batch + replicas - batch % replicas}."
+    def __init__(self, config: Config, workdir: Workdir):
+        """Builds everything that can turn out to be wrong, and only then claims the folder."""
+        self.config = config
+        self.workdir = workdir
+        self.strategy = make_strategy(config)
+        self.source = open_source(config.data)
+        self.length = Length.of(config, self.source.num_images)
+        self.augment = build_augmentation(config)
+        self.knn_data = _knn_data(config)
+        keras.utils.set_random_seed(config.run.seed)
+        with self.strategy.scope():
+            self.model = build_model(config, self.length.total_steps)
+        workdir.claim(
+            config.result_settings(),
+            facts={
+                "images": self.source.fingerprint,
+                "precision": keras.mixed_precision.global_policy().name,
+            },
+            defaults=Config().result_settings(),
         )
-    return strategy
+        self.source.keep_broken_log(workdir.file("broken_files"))
+        self.checkpoints = Checkpoints(
+            workdir.file("checkpoints"), saved_state(self.model), config.run.keep_checkpoints
+        )
+        self.first_step = self.checkpoints.restore_newest() or 0
 
+    def plan(self) -> str:
+        """What is about to happen, in a few lines."""
+        replicas = self.strategy.num_replicas_in_sync
+        text = describe(self.config, self.source, self.length, self.model, replicas)
+        if self.first_step:
+            text += f"\nContinuing from step {self.first_step:,} of {self.length.total_steps:,}."
+        return text
 
-def set_precision(mixed: bool) -> None:
-    """Sets Keras's global policy: 16-bit computation in the format the device is fast at."""
-    if not mixed:
-        policy = "float32"
-    elif tf.config.list_physical_devices("GPU"):
-        policy = "mixed_float16"
-    else:
-        policy = "mixed_bfloat16"
-    keras.mixed_precision.set_global_policy(policy)
+    def fit(self) -> None:
+        """Trains to the end, as one `fit` epoch so that it may begin anywhere.
 
+        Raises:
+          RunFailedError: training ended before its last step.
+        """
+        steps = self.length.total_steps - self.first_step
+        if not steps:
+            return
+        installed = self._callbacks()
+        try:
+            # Named, since fit would only notice the end of the data inside a step too many.
+            self.model.fit(self._views(), steps_per_epoch=steps, verbose=0, callbacks=installed)
+        finally:
+            for callback in installed:
+                if hasattr(callback, "close"):
+                    callback.close()
+            self._name_broken_files()
+        done = int(self.model.optimizer.iterations.numpy())
+        if done != self.length.total_steps:
+            raise RunFailedError(f"the images ended at step {done} of {self.length.total_steps}.")
 
-def build_model(config: Config, total_steps: int) -> MSBReg:
-    """The compiled model of a run, with all its variables, under the current strategy."""
-    network = config.network
-    hidden, size = network.heads()
-    norm = {
-        "norm": network.norm,
-        "synchronized": tf.distribute.get_strategy().num_replicas_in_sync > 1,
-    }
-    encoder = build_encoder(
-        network.encoder,
-        image_size=config.data.image_size,
-        width=network.encoder_width,
-        stem=network.stem,
-        name="online_encoder",
-        **norm,
-    )
-    projector = build_projector(
-        input_size=encoder.output_shape[-1],
-        hidden_size=hidden,
-        output_size=size,
-        name="online_projector",
-        **norm,
-    )
-    predictor = build_predictor(
-        input_size=size, hidden_size=hidden, output_size=size, name="online_predictor", **norm
-    )
-    model = MSBReg(
-        encoder,
-        projector,
-        predictor,
-        objective=config.objective,
-        total_steps=total_steps,
-        seed=config.run.seed,
-    )
-    model.compile(keras.optimizers.SGD(config.max_lr, momentum=config.optimizer.momentum))
-    model.optimizer.build(model.online_variables)
-    return model
+    def export(self) -> str:
+        """Writes export/<step>; returns its folder."""
+        step = self.length.total_steps
+        folder = export_encoder(
+            self.model.encoder,
+            self.workdir.file("export", str(step)),
+            image_size=self.config.data.image_size,
+            metadata={
+                "step": step,
+                "recipe": self.config.settings(),
+                "versions": {
+                    "msbreg_tf": msbreg_tf.__version__,
+                    "tensorflow": tf.__version__,
+                    "python": platform.python_version(),
+                },
+            },
+        )
+        print(f"Exported the encoder of step {step:,} to {folder}")
+        return folder
 
+    def _views(self) -> tf.data.Dataset:
+        return view_batches(
+            self.source,
+            self.augment,
+            seed=self.config.run.seed,
+            batch_size=self.config.optimizer.batch_size,
+            num_views=self.config.objective.num_views,
+            start_step=self.first_step,
+            num_steps=self.length.total_steps,
+        )
 
-def saved_state(model: MSBReg) -> tf.train.Checkpoint:
-    """All that a step reads and writes; order of data, views and noise follow from the step."""
-    return tf.train.Checkpoint(
-        encoder=model.encoder,
-        projector=model.projector,
-        predictor=model.predictor,
-        target_encoder=model.target_encoder,
-        target_projector=model.target_projector,
-        optimizer=model.optimizer,
-    )
+    def _callbacks(self) -> list[keras.callbacks.Callback]:
+        run, optimizer, length = self.config.run, self.config.optimizer, self.length
+        file = MetricsFile(self.workdir.file("metrics.jsonl"))
+        file.drop_after(self.first_step)
+        probe = probe_views(
+            self.source, self.augment, seed=run.seed, num_views=self.config.objective.num_views
+        )
+        installed = [
+            callbacks.LARS(optimizer.trust_coefficient, optimizer.weight_decay),
+            callbacks.WarmupCosine(self.config.max_lr, length.warmup_steps, length.total_steps),
+            callbacks.StopOnNonFinite(self.checkpoints),
+            callbacks.Progress(length.total_steps, optimizer.batch_size),
+            callbacks.LogMetrics(file, run.log_every, length.steps_per_epoch),
+            callbacks.TensorBoardLog(
+                self.workdir.file("tensorboard"),
+                run.log_every,
+                length.steps_per_epoch,
+                optimizer.batch_size,
+                probe,
+            ),
+        ]
+        if self.knn_data is not None:
+            installed.append(
+                callbacks.PeriodicKNN(file, run.knn_every, length.steps_per_epoch, *self.knn_data)
+            )
+        # Last: what a step logs is on disk before the step is.
+        return [*installed, callbacks.SaveCheckpoints(self.checkpoints, run.checkpoint_every)]
 
-
-def _fit(config, source, length, model, knn_data, checkpoints, workdir, step) -> None:
-    """Trains from `step` to the end, as one `fit` epoch so that it may begin anywhere."""
-    run, optimizer = config.run, config.optimizer
-    augment = build_augmentation(config)
-    views = view_batches(
-        source,
-        augment,
-        seed=run.seed,
-        batch_size=optimizer.batch_size,
-        num_views=config.objective.num_views,
-        start_step=step,
-        num_steps=length.total_steps,
-    )
-    file = MetricsFile(workdir.file("metrics.jsonl"))
-    file.drop_after(step)
-    per_epoch = length.steps_per_epoch
-    progress = callbacks.Progress(length.total_steps, optimizer.batch_size)
-    saver = callbacks.SaveCheckpoints(checkpoints, run.checkpoint_every)
-    installed = [
-        callbacks.LARS(optimizer.trust_coefficient, optimizer.weight_decay),
-        callbacks.WarmupCosine(config.max_lr, length.warmup_steps, length.total_steps),
-        callbacks.StopOnNonFinite(checkpoints),
-        progress,
-        callbacks.LogMetrics(file, run.log_every, per_epoch),
-        callbacks.TensorBoardLog(
-            workdir.file("tensorboard"),
-            run.log_every,
-            per_epoch,
-            optimizer.batch_size,
-            probe_views(source, augment, seed=run.seed, num_views=config.objective.num_views),
-        ),
-    ]
-    if knn_data is not None:
-        installed.append(callbacks.PeriodicKNN(file, run.knn_every, per_epoch, *knn_data))
-    installed.append(saver)  # last: what a step logs is on disk before the step is
-    try:
-        # Named, since fit would only notice the end of the data inside a step too many.
-        steps = length.total_steps - step
-        model.fit(views, steps_per_epoch=steps, verbose=0, callbacks=installed)
-    finally:
-        progress.close()
-        saver.restore_handlers()
+    def _name_broken_files(self) -> None:
+        if broken := self.source.broken_files():
+            print(f"{len(broken)} broken files were skipped:", *broken, sep="\n  ", file=sys.stderr)
 
 
 def _knn_data(config: Config):
     """(train, test) of the periodic k-NN, each (images, labels); None if there is to be none."""
-    if not config.run.knn_every:
-        return None
     data, run = config.data, config.run
-    return tuple(
-        labelled_images(data.dataset, split, data.data_dir, data.image_size, run.knn_images)
-        for split in (run.knn_train_split, run.knn_test_split)
-    )
+    if not run.knn_every:
+        return None
+    loaded = []
+    for flag in ("knn_train_split", "knn_test_split"):
+        split = getattr(run, flag)
+        try:
+            loaded.append(
+                labelled_images(data.dataset, split, data.data_dir, data.image_size, run.knn_images)
+            )
+        except ValueError as error:
+            message = str(error).replace(f"--split={split}", f"--{flag}={split}")
+            raise ValueError(message) from error
+    return loaded
 
 
-def _export(config: Config, model: MSBReg, workdir: Workdir, step: int) -> str:
-    folder = export_encoder(
-        model.encoder,
-        workdir.file("export", str(step)),
-        image_size=config.data.image_size,
-        metadata={
-            "step": step,
-            "recipe": config.settings(),
-            "versions": {
-                "msbreg_tf": msbreg_tf.__version__,
-                "tensorflow": tf.__version__,
-                "python": platform.python_version(),
-            },
-        },
-    )
-    print(f"Exported the encoder of step {step:,} to {folder}")
-    return folder
-
-
-def _out_of_something(error: tf.errors.ResourceExhaustedError, workdir: Workdir) -> str:
-    reason = error.message.splitlines()[0]
-    if "No space left" in reason:
-        remedy = f"Free space in {workdir.path}"
-    else:
-        remedy = "Lower --batch_size, --num_views or --image_size, or add --mixed_precision"
-    return f"{reason}. {remedy}, and start again; checkpoints are kept."
-
-
-def _report_broken(source: Source) -> None:
-    if broken := source.broken_files():
-        print(f"{len(broken)} broken files were skipped:", *broken, sep="\n  ", file=sys.stderr)
+@contextlib.contextmanager
+def _readable_failures(workdir: Workdir):
+    """Turns what disks, devices and files do wrong during a run into one line."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        reason = next(
+            line for line in reversed(str(error).splitlines()) if line and "[Op:" not in line
+        )
+        remedy = "Start the same command again; checkpoints are kept"
+        if "No space left" in str(error):
+            remedy = f"Free space in {workdir.path}, and start the same command again"
+        elif isinstance(error, tf.errors.ResourceExhaustedError):
+            remedy = (
+                "Out of memory: lower --batch_size, --num_views or --image_size or add "
+                "--mixed_precision, with a new --workdir"
+            )
+        with contextlib.suppress(OSError), open(workdir.file("error.txt"), "w") as file:
+            traceback.print_exc(file=file)
+        raise RunFailedError(
+            f"{reason.strip()} ({type(error).__name__}, details in {workdir.file('error.txt')}). "
+            f"{remedy}."
+        ) from error
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from msbreg_tf.errors import RunFailedError
 class Workdir:
     """`--workdir`, held by one process at a time.
 
-    run.json        settings and data the run was started with
+    run.json        settings and images the run was started with
+    broken_files    image files that could not be read
     metrics.jsonl   one line every --log_every steps
     checkpoints/    see `checkpoints.py`
     tensorboard/    event files
@@ -44,6 +45,11 @@ class Workdir:
                 f"--workdir={path}: another process is training there. Wait for it, or choose "
                 "another folder."
             ) from error
+        except OSError as error:
+            raise ValueError(
+                f"--workdir={path}: its file system can't lock files ({error.strerror}). Choose a "
+                "folder on another one."
+            ) from error
 
     def close(self) -> None:
         """Gives the lock back."""
@@ -53,34 +59,56 @@ class Workdir:
         """Path of something in the folder."""
         return os.path.join(self.path, *parts)
 
-    def claim(self, description: dict[str, Any]) -> None:
+    def claim(self, settings: dict[str, Any], facts: dict[str, Any], defaults: dict) -> None:
         """Records what the run is, or checks that it is the one recorded here before.
 
         Args:
-          description: flat {name: value} of all that decides the result.
+          settings: {flag name: value} of all flags that decide the result.
+          facts: {what: value} of what else decides it, such as the images found.
+          defaults: values of settings that an older record lacks.
 
         Raises:
           ValueError: the folder holds a run that differs; the message lists the differences.
         """
+        current = json.loads(json.dumps({"settings": settings, "facts": facts}))
         path = self.file("run.json")
         if not os.path.exists(path):
-            partial = path + ".partial"
-            with open(partial, "w") as file:
-                json.dump(description, file, indent=2)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
+            _write_json(path, current)
             return
-        with open(path) as file:
-            recorded = json.load(file)
-        current = json.loads(json.dumps(description))
+        recorded = _read_record(path)
+        recorded["settings"] = json.loads(json.dumps(defaults)) | recorded["settings"]
         differing = [
-            f"--{name}: {recorded.get(name, 'not set')} there, {current.get(name, 'not set')} now"
-            for name in sorted(recorded.keys() | current.keys())
-            if recorded.get(name) != current.get(name)
+            f"{prefix}{name}: {there.get(name)} there, {here.get(name)} now"
+            for prefix, there, here in (
+                ("--", recorded["settings"], current["settings"]),
+                ("", recorded["facts"], current["facts"]),
+            )
+            for name in sorted(there.keys() | here.keys())
+            if there.get(name) != here.get(name)
         ]
         if differing:
             raise ValueError(
-                f"--workdir={self.path} holds a run with other settings ({'; '.join(differing)}). "
-                "Repeat its settings to continue it, or choose another --workdir."
+                f"--workdir={self.path} holds another run ({'; '.join(differing)}). Make these "
+                "equal to continue it, or choose another --workdir."
             )
+
+
+def _write_json(path: str, content: dict) -> None:
+    partial = path + ".partial"
+    with open(partial, "w") as file:
+        json.dump(content, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def _read_record(path: str) -> dict[str, dict[str, Any]]:
+    try:
+        with open(path) as file:
+            content = json.load(file)
+        return {name: dict(content[name]) for name in ("settings", "facts")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}), so nobody can tell which run this --workdir holds. "
+            "Restore it from a backup, or choose another --workdir."
+        ) from error

@@ -53,7 +53,7 @@ def test_settings_round_trip():
     assert config_from_settings(config.settings()) == config
 
 
-def test_paths_and_intervals_do_not_change_the_result():
+def test_only_paths_devices_and_checkpoints_leave_the_result_alone():
     names = Config().result_settings()
     assert not names.keys() & {"workdir", "data_dir", "checkpoint_every", "strategy"}
     assert {"seed", "lambda_s", "batch_size", "image_size", "epochs", "log_every"} <= names.keys()

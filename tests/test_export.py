@@ -127,3 +127,19 @@ def test_an_encoder_on_two_replicas_exports_alike(mirrored, tmp_path):
     serve = tf.saved_model.load(folder).signatures["serving_default"]
     expected = encoder(pixels().astype(np.float32))
     np.testing.assert_allclose(serve(image=pixels())["embedding"], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["layer", "group_ws"])
+def test_every_norm_and_precision_exports_in_float32(norm, tmp_path):
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    encoder = build_encoder("resnet18", image_size=SIZE, width=4, stem="cifar", norm=norm)
+    keras.mixed_precision.set_global_policy("float32")
+    exact = build_encoder("resnet18", image_size=SIZE, width=4, stem="cifar", norm=norm)
+    exact.set_weights(encoder.get_weights())
+    expected = exact(pixels().astype(np.float32))
+    folder = export_encoder(encoder, str(tmp_path / "1"), image_size=SIZE, metadata={})
+    serve = tf.saved_model.load(folder).signatures["serving_default"]
+    np.testing.assert_allclose(serve(image=pixels())["embedding"], expected, atol=1e-5)
+    loaded = keras.models.load_model(os.path.join(folder, "encoder.keras"))
+    np.testing.assert_allclose(loaded(pixels().astype(np.float32)), expected, atol=1e-5)
+    assert {layer.compute_dtype for layer in loaded.layers} == {"float32"}

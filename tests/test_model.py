@@ -155,6 +155,7 @@ def test_two_replicas_equal_one(mirrored, settings):
         views = tiny_views(num_views=settings.get("num_views", 4), steps=3)
         model.fit(views, verbose=0, callbacks=callbacks)
         histories.append(lines)
+    assert [len(lines) for lines in histories] == [3, 3]
     for one, two in zip(*histories):
         assert one.keys() == two.keys()
         # `spread` is each replica's own, averaged: a monitor, not a loss.

@@ -16,7 +16,8 @@ import tensorflow as tf
 from msbreg_tf import train
 from msbreg_tf.checkpoints import Checkpoints
 from msbreg_tf.config import config_from_settings
-from msbreg_tf.errors import EXIT_PREEMPTED, PreemptedError, RunFailedError
+from msbreg_tf.errors import EXIT_PREEMPTED, EXIT_RUN_FAILED, PreemptedError, RunFailedError
+from msbreg_tf.workdir import Workdir
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # 1,000 real images, 7 steps an epoch, 14 in all.
@@ -73,15 +74,16 @@ def start(workdir, **changes):
 
 
 def wait_for_step(workdir, step, process=None):
-    """Waits until `metrics.jsonl` holds `step`, or the process ended."""
+    """Waits until `metrics.jsonl` holds `step`; False if the process or the patience ended."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and (process is None or process.poll() is None):
         path = os.path.join(workdir, "metrics.jsonl")
         if os.path.exists(path):
             with open(path) as file:
                 if any(line.startswith(f'{{"step": {step},') for line in file):
-                    return
+                    return True
         time.sleep(0.01)
+    return False
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +179,7 @@ def test_a_truncated_newest_checkpoint_falls_back(finished, tmp_path, caplog):
     shutil.copytree(finished[0], workdir)
     os.truncate(os.path.join(workdir, "checkpoints", "00000014", "state.data-00000-of-00001"), 1000)
     train.train(small(workdir))
-    assert "falling back" in caplog.text
+    assert "trying the one before" in caplog.text
     ours, theirs = variables(workdir, 14), variables(finished[0], 14)
     for name in theirs:
         np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
@@ -214,24 +216,94 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path, monkeypatch):
 
 
 def test_two_processes_on_one_workdir(tmp_path):
+    first = Workdir(str(tmp_path))
     process = start(str(tmp_path))
-    wait_for_step(str(tmp_path), 1, process)
-    with pytest.raises(RunFailedError, match="another process"):
-        train.train(small(tmp_path))
-    process.kill()
-    process.wait()
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == EXIT_RUN_FAILED
+    assert "another process" in output
+    first.close()
+    Workdir(str(tmp_path)).close()  # the lock ends with its holder
 
 
 def test_sigint_in_this_process_gives_the_handlers_back(tmp_path):
+    seen = []
+
     def interrupt():
-        wait_for_step(str(tmp_path), 2)
-        os.kill(os.getpid(), signal.SIGINT)
+        seen.append(wait_for_step(str(tmp_path), 2))
+        if seen[0]:
+            os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
-    threading.Thread(target=interrupt).start()
+    thread = threading.Thread(target=interrupt, daemon=True)
+    thread.start()
     with pytest.raises(PreemptedError, match="SIGINT"):
         train.train(small(tmp_path))
+    thread.join()
+    assert seen == [True]
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mixed_precision": True},
+        {"strategy": "mirrored"},
+        {"norm": "layer", "method": "byol_uniform"},
+        {"norm": "group_ws", "method": "batch_repetition", "num_views": 3},
+    ],
+)
+def test_other_ways_to_train_also_resume_exactly_and_export(tmp_path, changes):
+    """Interrupted in this process: the run's own code, another compiled step, the same numbers."""
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    changes = {"epochs": 1, "warmup_epochs": 0.2, "checkpoint_every": 3, **changes}
+    export = train.train(small(whole, **changes))
+
+    def interrupt():
+        if wait_for_step(str(halves), 2):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=interrupt, daemon=True)
+    thread.start()
+    with pytest.raises(PreemptedError):
+        train.train(small(halves, **changes))
+    thread.join()
+    again = train.train(small(halves, **changes))
+    assert metrics_bytes(halves) == metrics_bytes(whole)
+    images = np.zeros([2, 32, 32, 3], np.float32)
+    ours, theirs = (
+        tf.saved_model.load(folder).signatures["serving_default"](image=images)["embedding"]
+        for folder in (again, export)
+    )
+    assert ours.dtype == tf.float32
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_damaged_record_of_the_run_is_named(tmp_path):
+    (tmp_path / "run.json").write_text('{"settings": {')
+    with pytest.raises(ValueError, match=r"run\.json is damaged"):
+        train.train(small(tmp_path))
+
+
+def test_missing_images_after_the_start_are_one_line_with_details(tmp_path, monkeypatch):
+    def broken(*args, **kwargs):
+        raise tf.errors.DataLossError(None, None, "truncated record at 17")
+
+    monkeypatch.setattr(train, "view_batches", broken)
+    with pytest.raises(RunFailedError, match=r"truncated record at 17 \(DataLossError") as error:
+        train.train(small(tmp_path))
+    assert "\n" not in str(error.value)
+    assert "Traceback" in (tmp_path / "error.txt").read_text()
+
+
+def test_data_that_ends_early_is_no_success(tmp_path, monkeypatch):
+    whole = train.view_batches
+    monkeypatch.setattr(
+        train, "view_batches", lambda *args, **kwargs: whole(*args, **kwargs).take(3)
+    )
+    with pytest.raises(RunFailedError, match="ended at step"):
+        train.train(small(tmp_path))
+    assert not (tmp_path / "export").exists()
 
 
 @pytest.mark.parametrize(
@@ -243,6 +315,10 @@ def test_sigint_in_this_process_gives_the_handlers_back(tmp_path):
         ({"batch_size": 127, "strategy": "mirrored"}, ["--batch_size=127", "--batch_size=128"]),
         ({"dataset": "cifar11"}, ["--dataset=cifar11", "cifar10"]),
         ({"split": "validation"}, ["--split=validation", "train"]),
+        ({"blur_sigma_max": 40.0}, ["--blur_sigma_max=40", "--image_size=32"]),
+        ({"image_size": 16, "stem": "imagenet"}, ["--image_size=16"]),
+        ({"knn_every": 1, "knn_test_split": "dev"}, ["--knn_test_split=dev"]),
+        ({"dataset": "folder", "split": "train"}, ["--data_dir"]),
     ],
 )
 def test_bad_input_is_one_line_with_flag_value_and_remedy(tmp_path, changes, words):

@@ -35,7 +35,10 @@ def main(argv: list[str]) -> None:
         num_views=config.objective.num_views,
         count=_IMAGES.value,
     )
-    output.write_bytes(tf.io.encode_png(view_grid(images, views)).numpy())
+    try:
+        output.write_bytes(tf.io.encode_png(view_grid(images, views)).numpy())
+    except OSError as error:
+        raise ValueError(f"--output={output}: can't be written ({error.strerror}).") from error
     print(f"Wrote {output}: {len(images)} images, each with {views.shape[1]} views.")
 
 

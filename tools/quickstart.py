@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from msbreg_tf import cli, train
+from msbreg_tf.assembly import build_model
 from msbreg_tf.config import Config
 from msbreg_tf.data import labelled_images
 from msbreg_tf.evaluation import extract_features, knn_accuracy
@@ -44,7 +45,7 @@ def compare(config: Config, export: str) -> dict[str, float]:
         for split in (config.run.knn_train_split, config.run.knn_test_split)
     )
     keras.utils.set_random_seed(config.run.seed)  # the same initial weights as the run's
-    untrained = train.build_model(config, total_steps=1)
+    untrained = build_model(config, total_steps=1)
     trained = tf.saved_model.load(export)
     encoders = {
         "raw pixels": lambda images: tf.reshape(images, [len(images), -1]),

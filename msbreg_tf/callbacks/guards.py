@@ -21,11 +21,8 @@ class StopOnNonFinite(keras.callbacks.Callback):
         self.checkpoints = checkpoints
 
     def on_train_batch_end(self, batch, logs=None):
-        # Loss scaling probes for overflow on purpose and skips such a step by itself.
-        scaled = isinstance(self.model.optimizer, keras.mixed_precision.LossScaleOptimizer)
-        watched = {k: v for k, v in logs.items() if not (scaled and k == "gradient_norm")}
-        broken = [name for name, value in watched.items() if not math.isfinite(value)]
-        if not broken:
+        broken = [name for name, value in logs.items() if not math.isfinite(value)]
+        if not broken or (_only_of_gradients(broken) and self._scale_can_fall()):
             return
         step = int(self.model.optimizer.iterations.numpy())
         values = ", ".join(f"{name} = {logs[name]}" for name in broken)
@@ -35,6 +32,16 @@ class StopOnNonFinite(keras.callbacks.Callback):
             f"step {step}: {values}. Training stopped; {kept}. Lower --base_lr, lengthen "
             "--warmup_epochs, or drop --mixed_precision, and use a new --workdir."
         )
+
+    def _scale_can_fall(self) -> bool:
+        """Whether loss scaling probes for overflow; it skips such a step and lowers its scale."""
+        optimizer = self.model.optimizer
+        scaled = isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
+        return scaled and float(optimizer.loss_scale) > 1.0
+
+
+def _only_of_gradients(names: list[str]) -> bool:
+    return all(name == "gradient_norm" or name.startswith("trust_ratio") for name in names)
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
@@ -67,9 +74,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self._save(int(self.model.optimizer.iterations.numpy()))
-        self.restore_handlers()
 
-    def restore_handlers(self) -> None:
+    def close(self) -> None:
         """Gives the signals back to whoever had them."""
         for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
@@ -77,7 +83,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
     def _request_stop(self, number, frame):
         self._stop_signal = number
-        self.restore_handlers()
+        self.close()
 
     def _save(self, step: int) -> None:
         try:
@@ -88,6 +94,5 @@ class SaveCheckpoints(keras.callbacks.Callback):
             reason = str(error).splitlines()[0]
             raise RunFailedError(
                 f"step {step}: the checkpoint could not be written to {self.checkpoints.folder} "
-                f"({reason}); {kept}. Free space there, or lower --keep_checkpoints, and start the "
-                "same command again."
+                f"({reason}); {kept}. Free space there and start the same command again."
             ) from error

@@ -4,17 +4,18 @@ All count in optimizer steps, so that a run resumed in the middle of an epoch lo
 uninterrupted run would have logged.
 """
 
+import math
 import sys
 import time
 from typing import Optional
 
-import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 from tqdm import tqdm
 
 from msbreg_tf.data.grid import view_grid
 from msbreg_tf.evaluation import extract_features, knn_accuracy
+from msbreg_tf.evaluation.geometry import effective_rank, singular_values
 from msbreg_tf.metrics_file import MetricsFile
 
 
@@ -52,11 +53,8 @@ class Progress(keras.callbacks.Callback):
         if self._started and self._bar.n == self._bar.last_print_n:  # the bar was just drawn
             self._bar.set_postfix_str(self._describe(logs), refresh=False)
 
-    def on_train_end(self, logs=None):
-        self.close()
-
     def close(self) -> None:
-        """Leaves the bar as it stands; for runs that end early."""
+        """Leaves the bar as it stands."""
         if self._bar is not None:
             self._bar.close()
 
@@ -95,7 +93,8 @@ class LogMetrics(keras.callbacks.Callback):
         if step % self.every == 0:
             epoch = step / self.steps_per_epoch
             lr = float(self.model.optimizer.learning_rate.numpy())
-            values = {name: float(value) for name, value in logs.items()}
+            # A step that loss scaling skipped has no finite gradient, and NaN is not JSON.
+            values = {k: float(v) if math.isfinite(v) else None for k, v in logs.items()}
             self.file.append(step, {"epoch": epoch, **values, "learning_rate": lr})
 
 
@@ -177,19 +176,6 @@ class PeriodicKNN(keras.callbacks.Callback):
         )[self.k]
         self.file.append(step, {f"knn{self.k}_top1": accuracy})
         tqdm.write(f"step {step}: {self.k}-NN top-1 {100 * accuracy:.1f} %", file=sys.stderr)
-
-
-def singular_values(embeddings: np.ndarray) -> np.ndarray:
-    """The D singular values of all rows of [..., D] over √rows; their squares sum to 1."""
-    rows = embeddings.reshape(-1, embeddings.shape[-1])
-    covariance = rows.T.astype(np.float64) @ rows / len(rows)
-    return np.sqrt(np.maximum(np.linalg.eigvalsh(covariance)[::-1], 0.0))
-
-
-def effective_rank(values: np.ndarray) -> float:
-    """exp of the entropy of the singular values over their sum (Roy & Vetterli, 2007): 1 to D."""
-    share = values / np.sum(values)
-    return float(np.exp(-np.sum(share * np.log(np.maximum(share, 1e-12)))))
 
 
 def _duration(seconds: float) -> str:

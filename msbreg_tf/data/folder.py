@@ -1,6 +1,7 @@
 """Any folder of images: read on demand, broken files replaced and reported."""
 
 import atexit
+import hashlib
 import os
 import pathlib
 import shutil
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from msbreg_tf.data.decoding import decode_image
 from msbreg_tf.data.source import Source, permutation
@@ -23,7 +25,11 @@ def find_images(folder: pathlib.Path) -> list[str]:
     that begin with a dot are left out.
     """
     found, visited = [], set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
+
+    def unreadable(error: OSError):
+        logging.warning("%s: can't be read and is left out (%s).", error.filename, error.strerror)
+
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=unreadable):
         real = os.path.realpath(parent)
         if real in visited:
             folders.clear()
@@ -45,7 +51,7 @@ def read_and_decode(path: tf.Tensor) -> tf.Tensor:
 
 
 class FolderSource(Source):
-    """Image files; the record is the path.
+    """Image files; the record is the path below the folder, so that a moved folder is the same.
 
     A file that cannot be read or decoded never stops a run and never moves the others: its place is
     taken by another image, chosen by its path alone. So resuming stays exact.
@@ -53,25 +59,32 @@ class FolderSource(Source):
 
     image_shape = None
 
-    def __init__(self, name: str, paths: Sequence[str]):
+    def __init__(self, name: str, folder: pathlib.Path, paths: Sequence[str]):
         """Keeps `paths` and looks for one good file among them.
 
         Args:
           name: for logs.
-          paths: files in a fixed order.
+          folder: the common root.
+          paths: files below `folder`, in a fixed order.
 
         Raises:
           ValueError: none of them can be decoded.
         """
         self.name = name
         self.num_images = len(paths)
-        encoded = [os.fsencode(path) for path in paths]
+        self._root = os.fsencode(folder) + b"/"
+        encoded = [os.fsencode(os.path.relpath(path, folder)) for path in paths]
+        self._digest = hashlib.sha256(b"\0".join(encoded)).hexdigest()[:16]
         with tf.device("CPU"):
             self._paths = tf.constant(np.array(encoded, dtype=object), tf.string)
         log_folder = tempfile.mkdtemp(prefix="msbreg_broken_")
         atexit.register(shutil.rmtree, log_folder, ignore_errors=True)
         self._log = os.path.join(log_folder, "paths.txt")
         self._good_path = self._first_good(encoded)
+
+    @property
+    def fingerprint(self):
+        return f"{super().fingerprint}, names {self._digest}"
 
     def ordered(self, seed, first=0):
         order = permutation(self.num_images, seed)[first:]
@@ -87,12 +100,17 @@ class FolderSource(Source):
 
         def attempt(path, failed):
             with tf.control_dependencies([self._report(failed)]):
-                return read_and_decode(tf.identity(path))
+                return read_and_decode(tf.strings.join([self._root, path]))
 
         attempts = tf.data.Dataset.from_tensor_slices((candidates, failed_before)).map(attempt)
         image = attempts.ignore_errors().take(1).get_single_element()
         image.set_shape([None, None, 3])
         return image
+
+    def keep_broken_log(self, path):
+        with open(path, "ab") as log:
+            log.writelines(os.fsencode(broken) + b"\n" for broken in self.broken_files())
+        self._log = path
 
     def broken_files(self):
         if not os.path.exists(self._log):
@@ -103,20 +121,21 @@ class FolderSource(Source):
     def _report(self, path: tf.Tensor) -> tf.Operation:
         # On a worker of the tf.data service this lands in a file of the worker's machine.
         log = "file://" + self._log
-        return tf.cond(path == b"", tf.no_op, lambda: tf.print(path, output_stream=log))
+        full = tf.strings.join([self._root, path])
+        return tf.cond(path == b"", tf.no_op, lambda: tf.print(full, output_stream=log))
 
     def _first_good(self, paths: Sequence[bytes]) -> bytes:
         for path in paths:
             try:
-                read_and_decode(tf.constant(path))
+                read_and_decode(tf.constant(self._root + path))
             except tf.errors.OpError:
                 with open(self._log, "ab") as log:
-                    log.write(path + b"\n")
+                    log.write(self._root + path + b"\n")
             else:
                 return path
         raise ValueError(
-            f"--data_dir: none of its {len(paths)} image files can be decoded, the first is "
-            f"{os.fsdecode(paths[0])}. Give a folder with JPEG, PNG, BMP or GIF images."
+            f"--data_dir: none of its {len(paths)} image files can be decoded, such as "
+            f"{os.fsdecode(self._root + paths[0])}. Give a folder of JPEG, PNG, BMP or GIF images."
         )
 
 
@@ -142,4 +161,4 @@ def open_folder(data_dir: str, split: str) -> FolderSource:
             f"--data_dir={data_dir}: no file below it ends in {', '.join(EXTENSIONS)}. "
             "Give a folder of images."
         )
-    return FolderSource("folder", paths)
+    return FolderSource("folder", folder, paths)

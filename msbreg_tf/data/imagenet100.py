@@ -86,4 +86,4 @@ def labelled_paths(folder: pathlib.Path) -> tuple[list[str], list[int]]:
 def open_wnid_folders(folder: pathlib.Path, split: str) -> FolderSource:
     """Opens --dataset=imagenet100 over wnid folders."""
     paths, _ = labelled_paths(folder)
-    return FolderSource(f"imagenet100 folders {split}", paths)
+    return FolderSource(f"imagenet100 folders {split}", folder, paths)

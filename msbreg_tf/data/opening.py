@@ -20,6 +20,14 @@ def open_source(config: DataConfig) -> Source:
         return MemorySource(name, images, lambda pixels: pixels, (TILE, TILE))
     if config.dataset == "folder":
         return open_folder(config.data_dir, config.split)
-    if config.dataset == "imagenet100" and (folder := split_folder(config.data_dir, config.split)):
-        return open_wnid_folders(folder, config.split)
+    if config.dataset == "imagenet100":
+        if folder := split_folder(config.data_dir, config.split):
+            return open_wnid_folders(folder, config.split)
+        try:
+            return open_tfds(config)
+        except ValueError as error:
+            raise ValueError(
+                f"--dataset=imagenet100: --data_dir={config.data_dir} has no folders "
+                f"{config.split}/<wnid>, and TFDS can't help: {error}"
+            ) from error
     return open_tfds(config)

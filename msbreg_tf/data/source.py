@@ -43,6 +43,14 @@ class Source(abc.ABC):
     def decode(self, record: tf.Tensor) -> tf.Tensor:
         """Turns a record into uint8 [H, W, 3] with graph operations only."""
 
+    @property
+    def fingerprint(self) -> str:
+        """What must stay the same for a run on these images to be continued."""
+        return f"{self.name}, {self.num_images} images"
+
+    def keep_broken_log(self, path: str) -> None:  # noqa: B027 - most sources have none
+        """Collects the names of broken files in the file `path`, over several processes."""
+
     def broken_files(self) -> list[str]:
         """Paths of the files found broken so far, sorted; empty where nothing can break."""
         return []

@@ -4,9 +4,9 @@ import difflib
 import pathlib
 from typing import Optional
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from absl import logging
 
 
 def open_builder(name: str, data_dir: Optional[str]) -> tfds.core.DatasetBuilder:
@@ -22,8 +22,8 @@ def open_builder(name: str, data_dir: Optional[str]) -> tfds.core.DatasetBuilder
             f"--dataset={name}: it has no feature 'image', only "
             f"{', '.join(builder.info.features)}. Choose a data set of images."
         )
-    if feature.dtype not in ("uint8", "uint16", tf.uint8, tf.uint16):
-        raise ValueError(f"--dataset={name}: its images are {feature.dtype}. Choose 8 or 16 bits.")
+    if feature.np_dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"--dataset={name}: images of {feature.np_dtype}. Choose 8 or 16 bits.")
     try:
         builder.download_and_prepare()
     except Exception as error:
@@ -86,11 +86,11 @@ def _how_to_prepare(name: str, builder: tfds.core.DatasetBuilder, error: Excepti
     for _ in builder.info.full_name.split("/"):
         root = root.parent
     if instructions := getattr(builder, "MANUAL_DOWNLOAD_INSTRUCTIONS", None):
-        logging.info("TFDS on preparing %s: %s", name, error)
         manual_dir = root / "downloads" / "manual"
         return (
             f"--dataset={name}: not prepared in {root}, and TFDS cannot download it. Put its files "
-            f"into {manual_dir} and start again: {' '.join(instructions.split())}"
+            f"into {manual_dir} and start again: {' '.join(instructions.split())} "
+            f"TFDS said: {one_line(error)}"
         )
     return (
         f"--dataset={name}: not prepared in {root}, and preparing it failed with "

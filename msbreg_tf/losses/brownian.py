@@ -13,7 +13,7 @@ _PHILOX = 1  # the counter-based generator of tf.random.Algorithm; one count giv
 def brownian_diffusive_loss(
     p: tf.Tensor, seed: tf.Tensor, first_image: Union[int, tf.Tensor] = 0
 ) -> tf.Tensor:
-    """Returns the Brownian diffusive loss L_b (METHOD, "Losses").
+    """Returns the Brownian diffusive loss L_b (METHOD.md, "Losses").
 
         n_i ~ uniform on S^{D−1},   L_b = mean over i, k of ⟨p_ik, n_i⟩
 

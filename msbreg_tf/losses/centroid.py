@@ -6,7 +6,7 @@ from msbreg_tf.losses.shapes import float32_pair
 
 
 def multiview_centroid_loss(p: tf.Tensor, z: tf.Tensor, centroid: str = "others") -> tf.Tensor:
-    """Returns the multiview centroid loss L_c (METHOD, "Losses").
+    """Returns the multiview centroid loss L_c (METHOD.md, "Losses").
 
         c_ik = mean over j ≠ k of z_ij     (others)
         c_ik = mean over all j of z_ij     (all)

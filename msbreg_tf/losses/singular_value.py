@@ -6,7 +6,7 @@ from msbreg_tf.losses.shapes import ROWS, float32
 
 
 def singular_value_loss(p: tf.Tensor, form: str = "values") -> tf.Tensor:
-    """Returns the singular value loss L_s (METHOD, "Losses").
+    """Returns the singular value loss L_s (METHOD.md, "Losses").
 
     σ_j are the D singular values of P / √M, zeros included when M < D:
 

@@ -13,7 +13,7 @@ def build_projector(
     synchronized: bool = False,
     name: str = "projector",
 ) -> keras.Model:
-    """Returns the projector: Dense(H) → norm → ReLU → Dense(D) (METHOD, "Networks").
+    """Returns the projector: Dense(H) → norm → ReLU → Dense(D) (METHOD.md, "Networks").
 
     The second Dense has no bias, as in BYOL: a constant output cannot be learnt directly. It works
     in float32 under every dtype policy, since its output goes to the losses. Weights start as

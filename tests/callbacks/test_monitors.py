@@ -1,11 +1,9 @@
 import glob
 
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from msbreg_tf.callbacks import LogMetrics, TensorBoardLog
-from msbreg_tf.callbacks.monitors import effective_rank, singular_values
 from msbreg_tf.metrics_file import MetricsFile
 from tests.tiny import SIZE, tiny_model, tiny_views
 
@@ -38,19 +36,3 @@ def test_tensorboard_holds_terms_rate_spectrum_views_and_throughput(tmp_path):
     assert steps["train/singular_value"] == steps["train/tau"] == [1, 2, 3, 4]
     assert steps["spectrum/singular_values"] == steps["spectrum/effective_rank"] == [2, 4]
     assert steps["throughput/images_per_second"] == [2, 3, 4]
-
-
-def test_singular_values_against_numpy_and_their_squares_sum_to_one():
-    rows = np.random.default_rng(0).normal(size=(50, 2, 8)).astype(np.float32)
-    rows /= np.linalg.norm(rows, axis=-1, keepdims=True)
-    values = singular_values(rows)
-    expected = np.linalg.svd(rows.reshape(100, 8) / 10, compute_uv=False)
-    np.testing.assert_allclose(values, expected, rtol=1e-5)
-    assert np.sum(values**2) == pytest.approx(1.0, rel=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"), [([0.5] * 4, 4.0), ([1.0, 0.0, 0.0], 1.0), ([2.0, 2.0, 0.0], 2.0)]
-)
-def test_effective_rank_known_values(values, expected):
-    assert effective_rank(np.array(values)) == pytest.approx(expected, rel=1e-6)

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -110,3 +112,28 @@ def test_folder_without_images(tmp_path):
     (tmp_path / "x.jpg").touch()
     with pytest.raises(ValueError, match=r"none of its 1 image files can be decoded.*x\.jpg"):
         open_it(tmp_path)
+
+
+def test_a_moved_folder_gives_the_same_images_and_fingerprint(folder, tmp_path_factory):
+    moved = tmp_path_factory.mktemp("elsewhere") / "deeper"
+    shutil.copytree(folder, moved, symlinks=True)
+    values, fingerprints = [], []
+    for path in (folder, moved):
+        source = open_it(path)
+        decoded = source.ordered(tf.constant([1, 2])).map(lambda _, record: source.decode(record))  # noqa: B023
+        values.append([int(image[0, 0, 0]) for image in decoded.as_numpy_iterator()])
+        fingerprints.append(source.fingerprint)
+    assert values[0] == values[1]
+    assert fingerprints[0] == fingerprints[1]
+    (moved / "good0.png").rename(moved / "renamed.png")
+    assert open_it(moved).fingerprint != fingerprints[0]
+
+
+def test_the_list_of_broken_files_outlives_the_process(folder, tmp_path):
+    log = str(tmp_path / "broken_files")
+    for _ in range(2):  # a run, and the run that continues it
+        source = open_it(folder)
+        source.keep_broken_log(log)
+        list(source.ordered(tf.constant([1, 2])).map(lambda _, r: source.decode(r)).take(2))  # noqa: B023
+    assert set(source.broken_files()) >= {str(folder / name) for name in BROKEN[:3]}
+    assert len(source.broken_files()) <= len(BROKEN)

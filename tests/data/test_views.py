@@ -25,7 +25,7 @@ def folder(tmp_path_factory, jpegs) -> FolderSource:
         if number == 3:
             content = tf.io.encode_png(np.full((20, 30, 3), 99, np.uint8)).numpy()
         (root / f"{number:02}.jpg").write_bytes(content)
-    return FolderSource("folder", [str(path) for path in sorted(root.iterdir())])
+    return FolderSource("folder", root, [str(path) for path in sorted(root.iterdir())])
 
 
 @pytest.fixture(scope="module", params=["memory", "stream", "folder"])

@@ -1,0 +1,88 @@
+"""From settings to objects: devices, precision, model, and the state that a checkpoint holds."""
+
+import tensorflow as tf
+from tensorflow import keras
+
+from msbreg_tf.config import Config
+from msbreg_tf.model import MSBReg
+from msbreg_tf.networks import build_encoder, build_predictor, build_projector
+
+
+def make_strategy(config: Config) -> tf.distribute.Strategy:
+    """The devices of `--strategy`.
+
+    Raises:
+      ValueError: the global batch can't be shared evenly.
+    """
+    gpus = tf.config.list_logical_devices("GPU")
+    kind = config.run.strategy
+    if kind == "mirrored" or (kind == "auto" and len(gpus) > 1):
+        devices = gpus or tf.config.list_logical_devices("CPU")
+        strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
+    else:
+        strategy = tf.distribute.get_strategy()
+    replicas, batch = strategy.num_replicas_in_sync, config.optimizer.batch_size
+    if batch % replicas:
+        raise ValueError(
+            f"--batch_size={batch}: {replicas} replicas can't share it evenly. Use a multiple of "
+            f"{replicas}, for example --batch_size={batch + replicas - batch % replicas}."
+        )
+    return strategy
+
+
+def precision_policy(mixed: bool) -> str:
+    """Keras's policy: float32, or 16-bit computation in the format the device is fast at."""
+    if not mixed:
+        return "float32"
+    return "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
+
+
+def build_model(config: Config, total_steps: int) -> MSBReg:
+    """The compiled model of a run, with all its variables, under the current strategy."""
+    network = config.network
+    hidden, size = network.heads()
+    norm = {
+        "norm": network.norm,
+        "synchronized": tf.distribute.get_strategy().num_replicas_in_sync > 1,
+    }
+    encoder = build_encoder(
+        network.encoder,
+        image_size=config.data.image_size,
+        width=network.encoder_width,
+        stem=network.stem,
+        name="online_encoder",
+        **norm,
+    )
+    projector = build_projector(
+        input_size=encoder.output_shape[-1],
+        hidden_size=hidden,
+        output_size=size,
+        name="online_projector",
+        **norm,
+    )
+    predictor = build_predictor(
+        input_size=size, hidden_size=hidden, output_size=size, name="online_predictor", **norm
+    )
+    model = MSBReg(
+        encoder,
+        projector,
+        predictor,
+        objective=config.objective,
+        total_steps=total_steps,
+        seed=config.run.seed,
+    )
+    model.compile(keras.optimizers.SGD(config.max_lr, momentum=config.optimizer.momentum))
+    model.optimizer.build(model.online_variables)
+    return model
+
+
+def saved_state(model: MSBReg) -> tf.train.Checkpoint:
+    """All that a step reads and writes; order of data, views and noise follow from the step."""
+    return tf.train.Checkpoint(
+        encoder=model.encoder,
+        projector=model.projector,
+        predictor=model.predictor,
+        target_encoder=model.target_encoder,
+        target_projector=model.target_projector,
+        optimizer=model.optimizer,
+    )
