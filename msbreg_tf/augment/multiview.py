@@ -1,13 +1,17 @@
 """MultiViewAugmentation: all random views of a batch of images, as one keras-cv layer."""
 
+import contextlib
+import io
 from typing import Any, Optional
 
-import keras_cv
 import tensorflow as tf
 
 from msbreg_tf.augment import colour, geometry
 from msbreg_tf.augment import draws as columns_of
 from msbreg_tf.config import Config
+
+with contextlib.redirect_stdout(io.StringIO()):  # it announces its backend, amid our tables
+    import keras_cv
 
 _NO_BLUR = 0.01  # pixels; the Gaussian's neighbours underflow to exactly 0
 _UNSUPPORTED = {"bounding_boxes", "keypoints", "segmentation_masks"}

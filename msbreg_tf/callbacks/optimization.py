@@ -8,7 +8,7 @@ from msbreg_tf.schedules import warmup_cosine
 
 
 class LARS(keras.callbacks.Callback):
-    """Turns a model compiled with momentum SGD into one trained by LARS (METHOD.md, "Optimisation").
+    """Makes a model compiled with momentum SGD train by LARS (METHOD.md, "Optimisation").
 
     The model's `train_step` must apply `model.gradient_transform` to gradients that are summed over
     replicas, as `MSBReg` does. The arithmetic depends on gradient and weight alone, so a resumed
