@@ -1,0 +1,247 @@
+"""Features of a whole split: computed once, kept on disk, never mistaken for those of another.
+
+    cache_dir/<data set>-<split>-<key>/
+      identity.json    export, data and preprocessing; the key is a hash of it
+      00000.block …    checksum, then features, labels and where the next block starts
+
+Another export, split, image size or other data make another key. A block is used only if it passes
+its checksum, which covers its place too; the first that fails is computed again, with all after it.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Iterator
+from typing import Any, Optional
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from tqdm import tqdm
+
+from msbreg_tf.data.labelled_records import LabelledRecords, labelled_records
+from msbreg_tf.data.resizing import resize_and_crop
+from msbreg_tf.evaluation.encoder import Encoder
+
+_BLOCK = 4096  # images; 32 MiB of features at F = 2048
+_FORMAT = 1  # of blocks and preprocessing; to be counted up by whoever changes either
+_CHECKSUM_BYTES = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """Features of a split.
+
+    Attributes:
+      features: float32 [n, F], not normalised.
+      labels: int64 [n].
+      split_fingerprint: 16 hexadecimal digits, of all labels and a few images.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    split_fingerprint: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _Block:
+    features: np.ndarray
+    labels: np.ndarray
+    next_record: int  # of the data set; broken records have no features
+    is_last: bool
+
+
+def split_features(
+    encoder: Encoder,
+    dataset: str,
+    split: str,
+    data_dir: Optional[str],
+    *,
+    image_size: int,
+    cache_dir: Optional[str] = None,
+    limit: Optional[int] = None,
+    batch_size: int = 256,
+    block_size: int = _BLOCK,
+) -> Features:
+    """Embeds a labelled split, or reads its features from the cache.
+
+    Args:
+      encoder: the export.
+      dataset: as --dataset.
+      split: in the notation of --split.
+      data_dir: as --data_dir.
+      image_size: side S; the shorter side is resized to it, then the centre is cut out.
+      cache_dir: where features are kept and an interrupted computation continues; None: nowhere.
+      limit: at most this many images; see `labelled_records` for which.
+      batch_size: images embedded at once.
+      block_size: images to a file of the cache, so much is lost at an interruption.
+
+    Raises:
+      ValueError: no such split, no labels, images that the encoder can't take, or a `cache_dir`
+        that can't be written.
+    """
+    data = labelled_records(dataset, split, data_dir, limit)
+    identity = {
+        "format": _FORMAT,
+        "export": encoder.fingerprint,
+        "dataset": dataset,
+        "split": split,
+        "limit": limit,
+        "count": data.count,
+        "data": {**data.identity, "pixels": data.pixels},
+        "image_size": image_size,
+    }
+    name = f"{dataset} {split}"
+    entry = None if cache_dir is None else _Entry(cache_dir, name, identity)
+    blocks = [] if entry is None else entry.read()
+    if not (blocks and blocks[-1].is_last):
+        first = blocks[-1].next_record if blocks else 0
+        embedded = _embed(encoder, data, first, image_size, batch_size, name)
+        for block in _in_blocks(embedded, block_size):
+            if entry is not None:
+                entry.write(len(blocks), block)
+            blocks.append(block)
+    return _joined(blocks, data, name)
+
+
+def _embed(
+    encoder: Encoder,
+    data: LabelledRecords,
+    first: int,
+    image_size: int,
+    batch_size: int,
+    name: str,
+) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """Yields features [b, F], labels [b] and the number of records that are done."""
+
+    def load(index, record_and_label):
+        record, label = record_and_label
+        return index, resize_and_crop(data.decode(record), image_size), label
+
+    records = data.records.enumerate().skip(first)
+    images = records.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    if data.may_break:
+        images = images.ignore_errors(log_warning=True)
+    batches = images.batch(batch_size).prefetch(2)
+    with tqdm(
+        total=data.count, initial=first, desc=name, unit=" images", mininterval=1, leave=False
+    ) as bar:
+        for indices, pixels, labels in batches:
+            labels = labels.numpy().astype(np.int64)
+            if labels.min() < 0:
+                raise ValueError(f"{name}: it has images without labels. Choose a labelled split.")
+            done = int(indices[-1]) + 1
+            features = encoder.embed(pixels)
+            if not np.isfinite(features).all():
+                raise ValueError(
+                    f"--saved_model={encoder.path}: its embeddings are not finite. The encoder is "
+                    "broken; choose an earlier export."
+                )
+            yield features, labels, done
+            bar.update(done - bar.n)
+
+
+def _in_blocks(batches: Iterator[tuple], block_size: int) -> Iterator[_Block]:
+    held, size, done = [], 0, 0
+
+    def block(is_last):
+        features, labels = (np.concatenate([part[i] for part in held]) for i in (0, 1))
+        return _Block(features, labels, done, is_last)
+
+    for features, labels, until in batches:
+        if size >= block_size:  # not sooner, so that the last block is never empty
+            yield block(is_last=False)
+            held, size = [], 0
+        held.append((features, labels))
+        size, done = size + len(labels), until
+    if held:
+        yield block(is_last=True)
+
+
+def _joined(blocks: list[_Block], data: LabelledRecords, name: str) -> Features:
+    """Puts the blocks together and empties the list, so that nothing is held twice."""
+    if not blocks:
+        raise ValueError(f"{name}: no images. Choose another split.")
+    labels = np.concatenate([block.labels for block in blocks])
+    features = np.empty([len(labels), blocks[0].features.shape[1]], np.float32)
+    end = len(labels)
+    while blocks:
+        block = blocks.pop()
+        features[end - len(block.labels) : end] = block.features
+        end -= len(block.labels)
+    if data.count is not None and len(labels) < data.count:
+        logging.warning("%s: %d broken files left out.", name, data.count - len(labels))
+    digest = hashlib.sha256(labels.tobytes() + data.pixels.encode())
+    return Features(features, labels, digest.hexdigest()[:16])
+
+
+class _Entry:
+    """The blocks of one identity."""
+
+    def __init__(self, cache_dir: str, name: str, identity: dict[str, Any]):
+        text = json.dumps(identity, sort_keys=True, indent=2)
+        self._key = hashlib.sha256(text.encode()).hexdigest()[:16]
+        readable = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-")[:80]
+        self._folder = os.path.join(os.path.expanduser(cache_dir), f"{readable}-{self._key}")
+        try:
+            os.makedirs(self._folder, exist_ok=True)
+            self._replace("identity.json", text.encode())
+        except OSError as error:
+            raise ValueError(
+                f"--cache_dir={cache_dir}: can't be written ({error.strerror}). Choose another."
+            ) from error
+
+    def read(self) -> list[_Block]:
+        """The blocks from the first to the last, or to the one before the first bad one."""
+        blocks = []
+        while not (blocks and blocks[-1].is_last):
+            block = self._read_block(len(blocks))
+            if block is None:
+                break
+            blocks.append(block)
+        return blocks
+
+    def write(self, number: int, block: _Block) -> None:
+        """Keeps a block, whole or not at all."""
+        buffer = io.BytesIO()
+        np.savez(buffer, **dataclasses.asdict(block))
+        payload = buffer.getvalue()
+        self._replace(_file_name(number), self._checksum(number, payload) + payload)
+
+    def _read_block(self, number: int) -> Optional[_Block]:
+        path = os.path.join(self._folder, _file_name(number))
+        if not os.path.exists(path):
+            return None
+        with open(path, "rb") as file:
+            checksum, payload = file.read(_CHECKSUM_BYTES), file.read()
+        if checksum != self._checksum(number, payload):
+            logging.warning("%s is damaged; computing its features again.", path)
+            return None
+        with np.load(io.BytesIO(payload)) as arrays:
+            return _Block(
+                arrays["features"],
+                arrays["labels"],
+                int(arrays["next_record"]),
+                bool(arrays["is_last"]),
+            )
+
+    def _checksum(self, number: int, payload: bytes) -> bytes:
+        digest = hashlib.sha256(f"{self._key} {number} ".encode())
+        digest.update(payload)
+        return digest.digest()
+
+    def _replace(self, name: str, content: bytes) -> None:
+        path = os.path.join(self._folder, name)
+        partial = f"{path}.{os.getpid()}.partial"
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+
+
+def _file_name(number: int) -> str:
+    return f"{number:05}.block"

@@ -1,0 +1,97 @@
+import subprocess
+import sys
+import types
+
+import pytest
+
+from msbreg_tf.evaluation.results import append_result
+from tools import compare
+
+KNN = {"name": "knn", "k": 20, "dataset": "sample", "test_split": "test"}
+
+
+def add(folder, value, metric="top-1 %", **protocol):
+    append_result(
+        str(folder / "results.jsonl"),
+        metric=metric,
+        value=value,
+        protocol=KNN | protocol,
+        encoder=None,
+        run=folder.name,
+    )
+
+
+@pytest.fixture
+def runs(tmp_path):
+    for name, value in (("byol", 40.0), ("msbreg", 50.0)):
+        add(tmp_path / name, value)
+        add(tmp_path / name, value + 1, k=200)
+    (tmp_path / "unfinished").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def run_main(monkeypatch, capsys):
+    def main(*runs, metric=None, where=(), published=True):
+        values = {"runs": [str(run) for run in runs], "metric": metric, "where": list(where)}
+        monkeypatch.setattr(compare, "FLAGS", types.SimpleNamespace(**values, published=published))
+        compare.main(["compare"])
+        return capsys.readouterr().out
+
+    return main
+
+
+def test_files_and_folders_side_by_side(run_main, runs):
+    assert run_main(runs / "byol", runs / "msbreg" / "results.jsonl").startswith(
+        "run     knn top-1 % k=20  knn top-1 % k=200\n"
+        "byol               40.00              41.00\n"
+        "msbreg             50.00              51.00\n"
+    )
+
+
+def test_a_star_leaves_runs_without_results_out(run_main, runs):
+    printed = run_main(runs / "*")
+    assert printed == run_main(runs / "byol", runs / "msbreg")
+    assert "name=knn; dataset=sample; test_split=test" in printed
+
+
+def test_one_metric_of_one_protocol(run_main, runs):
+    printed = run_main(runs / "*", metric="top-1 %", where=["k=20"])
+    assert printed.startswith("run     knn top-1 %\nbyol          40.00\nmsbreg        50.00\n")
+    assert "k=20" in printed
+
+
+def test_one_metric_of_two_protocols_is_refused(run_main, runs):
+    with pytest.raises(ValueError, match="2 unlike protocols: k is 20 or 200"):
+        run_main(runs / "*", metric="top-1 %")
+
+
+def test_published_rows_can_be_left_out(run_main, runs):
+    add(runs / "byol", 70.0, name="linear", dataset="imagenet100", test_split="validation")
+    assert "published: BYOL (Table 3)" in run_main(runs / "*")
+    assert "published" not in run_main(runs / "*", published=False)
+
+
+@pytest.mark.parametrize(
+    ("paths", "others", "message"),
+    [
+        ([], {}, "--runs is missing"),
+        (["unfinished"], {}, "unfinished/results.jsonl: no such file"),
+        (["nothing*"], {}, "--runs=.*nothing.*: no results.jsonl there"),
+        (["byol"], {"metric": "mAP"}, "none of the 2 results fits. There are: knn top-1 %"),
+        (["byol"], {"where": ["k"]}, "--where=k: expected NAME=VALUE"),
+        (["byol"], {"where": ["k=3"]}, "none of the 2 results fits"),
+    ],
+)
+def test_bad_input(run_main, runs, paths, others, message):
+    with pytest.raises(ValueError, match=message):
+        run_main(*(runs / path for path in paths), **others)
+
+
+def test_the_command(runs):
+    command = [sys.executable, "-m", "tools.compare", f"--runs={runs}/byol,{runs}/msbreg"]
+    done = subprocess.run(
+        [*command, "--where=name=knn,k=20"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1] == "byol          40.00"

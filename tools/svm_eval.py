@@ -1,0 +1,196 @@
+r"""Trains a linear SVM per class on frozen features, and prints the mean average precision.
+
+    python -m tools.svm_eval --saved_model=runs/imagenet/export/STEP --flagfile=flags/eval/voc07.cfg
+
+VOC07's protocol with VISSL's settings. Labels come from the objects of a TFDS data set. Start the
+same command again after an interruption: features and finished classes are kept in --cache_dir.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+
+import numpy as np
+from absl import flags
+from tqdm import tqdm
+
+from msbreg_tf import cli
+from tools import _eval_flags
+
+FLAGS = flags.FLAGS
+_DATASET = {"dataset": "voc/2007", "train_split": "train+validation", "test_split": "test"}
+_OWN = ("costs", "jobs")
+
+
+def define_flags() -> None:
+    """Defines the shared evaluation flags, with VOC07's defaults, and --costs and --jobs."""
+    _eval_flags.define()
+    for name, default in _DATASET.items():
+        FLAGS.set_default(name, default)
+    flags.DEFINE_string(
+        "costs",
+        "0.01,0.1,1,2,5,10,15,20,50,100,1000",
+        "Grid of the SVM's cost C, chosen per class by 3-fold average precision (VISSL).",
+    )
+    flags.DEFINE_integer(
+        "jobs", None, "Classes trained at once, a process each (default: one per CPU core)."
+    )
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    costs = _costs(FLAGS.costs)
+    if FLAGS.jobs is not None and FLAGS.jobs < 1:
+        raise ValueError(f"--jobs={FLAGS.jobs}: expected at least 1.")
+    encoder = _eval_flags.load_encoder()
+
+    from msbreg_tf.evaluation.results import append_result, table  # late, as they are slow
+
+    with contextlib.ExitStack() as stack:
+        cache = _eval_flags.cache_dir() or stack.enter_context(tempfile.TemporaryDirectory())
+        names, train = _features(encoder, FLAGS.train_split, cache)
+        _, test = _features(encoder, FLAGS.test_split, cache)
+        protocol = _protocol(encoder, train, test, costs)
+        results = _results(encoder, names, train, test, protocol, cache)
+    means = {
+        "mAP %": 100 * np.mean([r.average_precision for r in results.values()]),
+        "mAP 11-point %": 100 * np.mean([r.average_precision_11 for r in results.values()]),
+    }
+    path = _eval_flags.results_path()
+    for metric, value in means.items():
+        append_result(
+            path,
+            metric=metric,
+            value=value,
+            protocol=protocol,
+            encoder=encoder,
+            run=FLAGS.run_name,
+            details={name: dataclasses.asdict(result) for name, result in results.items()},
+        )
+    print(f"Linear SVMs on {FLAGS.dataset}: {len(train.labels):,} to {len(test.labels):,} images")
+    print(table(_rows(results, means)))
+    if late := [name for name, result in results.items() if not result.converged]:
+        print(f"Stopped before convergence, as in VISSL: {', '.join(late)}")
+    print(f"Appended to {path}")
+
+
+def _protocol(encoder, train, test, costs: tuple[float, ...]) -> dict:
+    from msbreg_tf.evaluation import svm
+
+    return _eval_flags.protocol(
+        "svm",
+        encoder,
+        train,
+        test,
+        classifier="one linear SVM per class, squared hinge, weights {1: 2, -1: 1}",
+        normalisation="x / (|x| + 1e-5)",
+        costs=costs,
+        cost_selection=f"{svm.FOLDS}-fold average precision on the training split",
+        max_iterations=svm.MAX_ITERATIONS,
+        difficult="negative in training, left out of the test",
+    )
+
+
+def _results(encoder, names, train, test, protocol: dict, cache: str) -> dict:
+    """{name of the class: result}; classes that an interrupted run has finished are not redone."""
+    from msbreg_tf.evaluation import svm
+
+    log = _ClassLog(cache, {"export": encoder.fingerprint, **protocol}, svm.ClassResult)
+    with tqdm(total=len(names), initial=len(log.done), desc="classes") as bar:
+        results = svm.svm_results(
+            *(train.features, train.labels, test.features, test.labels),
+            costs=protocol["costs"],
+            jobs=FLAGS.jobs or os.cpu_count() or 1,
+            names=names,
+            done=log.done,
+            on_class=lambda column, result: (log.append(column, result), bar.update()),
+        )
+    return {names[column]: result for column, result in results.items()}
+
+
+def _rows(results: dict, means: dict[str, float]) -> list[dict]:
+    rows = [
+        {
+            "class": name,
+            "AP %": 100 * result.average_precision,
+            "AP 11-point %": 100 * result.average_precision_11,
+            "C": f"{result.cost:g}",
+        }
+        for name, result in results.items()
+    ]
+    mean = {"class": "mean", "AP %": means["mAP %"], "AP 11-point %": means["mAP 11-point %"]}
+    return [*rows, {**mean, "C": ""}]
+
+
+def _features(encoder, split: str, cache: str):
+    """Names of the classes, and `Features` whose labels are the targets [n, C]."""
+    from msbreg_tf.data.multilabel import open_multilabel
+    from msbreg_tf.evaluation.blocks import BlockStore, embed_blocks, stored_features
+    from msbreg_tf.evaluation.feature_cache import Features
+
+    data = open_multilabel(FLAGS.dataset, split, FLAGS.data_dir)
+    size, count = _eval_flags.image_size(encoder), len(data.targets)
+    job = {
+        "export": encoder.fingerprint,
+        "image_size": size,
+        "images": [FLAGS.dataset, split, data.fingerprint],
+    }
+    store = BlockStore(os.path.join(cache, f"objects-{_key(job)}"), job)
+    embed_blocks(
+        encoder.embed,
+        data.images(size),
+        count,
+        store,
+        batch_size=FLAGS.batch_size,
+        name=f"{FLAGS.dataset} {split}",
+    )
+    features = np.concatenate(list(stored_features(store, count)))
+    return data.names, Features(features, data.targets, data.fingerprint)
+
+
+class _ClassLog:
+    """The finished classes of one evaluation, a JSON line each."""
+
+    def __init__(self, cache: str, identity: dict, result_type):
+        self._path = os.path.join(cache, f"svm-{_key(identity)}.jsonl")
+        self.done = {}
+        if os.path.exists(self._path):
+            with open(self._path) as file:
+                whole = [json.loads(line) for line in file if line.endswith("\n")]
+            for line in whole:
+                column, folds = line.pop("class"), tuple(line.pop("cross_validation"))
+                self.done[column] = result_type(**line, cross_validation=folds)
+            self._rewrite()  # without a last line that was cut off
+
+    def append(self, column: int, result) -> None:
+        self.done[column] = result
+        self._rewrite()
+
+    def _rewrite(self) -> None:
+        partial = self._path + ".writing"
+        with open(partial, "w") as file:
+            for column, result in self.done.items():
+                file.write(json.dumps({"class": column, **dataclasses.asdict(result)}) + "\n")
+        os.replace(partial, self._path)
+
+
+def _key(identity: dict) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _costs(text: str) -> tuple[float, ...]:
+    try:
+        costs = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        costs = (0.0,)
+    if not all(cost > 0 for cost in costs):
+        raise ValueError(f"--costs={text}: expected numbers above 0, joined by commas: 0.1,1,10.")
+    return costs
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main, own_flags=(*_eval_flags.NAMES, *_OWN), training_flags=False)
