@@ -1,5 +1,7 @@
 """From settings to objects: devices, precision, model, and the state that a checkpoint holds."""
 
+import functools
+
 import tensorflow as tf
 from tensorflow import keras
 
@@ -18,7 +20,7 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
     kind = config.run.strategy
     if kind == "mirrored" or (kind == "auto" and len(gpus) > 1):
         devices = gpus or tf.config.list_logical_devices("CPU")
-        strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
+        strategy = mirrored(tuple(device.name for device in devices))
     else:
         strategy = tf.distribute.get_strategy()
     replicas, batch = strategy.num_replicas_in_sync, config.optimizer.batch_size
@@ -28,6 +30,12 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
             f"{replicas}, for example --batch_size={batch + replicas - batch % replicas}."
         )
     return strategy
+
+
+@functools.lru_cache(maxsize=None)
+def mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
+    """One strategy per process: the collectives of two over the same devices get mixed up."""
+    return tf.distribute.MirroredStrategy(list(devices))
 
 
 def precision_policy(mixed: bool) -> str:

@@ -60,7 +60,8 @@ class Objective:
 
     def total(self, terms: dict[str, tf.Tensor]) -> tf.Tensor:
         """Σ weight · term, float32 scalar."""
-        return tf.add_n([weight * terms[name] for name, weight in self.weights.items()])
+        # Not tf.add_n: of three scalars it may add any two first, and logs would differ in a bit.
+        return sum(weight * terms[name] for name, weight in self.weights.items())
 
     def formula(self) -> str:
         """The loss in words, for the plan: 'centroid + 0.004 singular_value + 0.5 brownian'."""

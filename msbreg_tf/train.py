@@ -21,6 +21,7 @@ from msbreg_tf.augment import build_augmentation
 from msbreg_tf.checkpoints import Checkpoints
 from msbreg_tf.config import Config
 from msbreg_tf.data import labelled_images, open_source, probe_views, view_batches
+from msbreg_tf.determinism import make_sums_reproducible
 from msbreg_tf.errors import RunFailedError
 from msbreg_tf.export import export_encoder
 from msbreg_tf.metrics_file import MetricsFile
@@ -51,6 +52,7 @@ def train(config: Config) -> str:
     """
     workdir = Workdir(config.run.workdir)
     try:
+        make_sums_reproducible()
         keras.mixed_precision.set_global_policy(precision_policy(config.run.mixed_precision))
         run = Run(config, workdir)
         print(run.plan())

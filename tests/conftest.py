@@ -6,6 +6,8 @@ import pytest  # isort: skip
 import tensorflow as tf  # isort: skip
 from tensorflow import keras  # isort: skip
 
+from msbreg_tf import assembly  # isort: skip
+
 _CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
 
@@ -20,5 +22,5 @@ def _clean_keras():
 
 @pytest.fixture(scope="session")
 def mirrored() -> tf.distribute.Strategy:
-    """MirroredStrategy on the two logical CPU devices."""
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    """The process's MirroredStrategy on the two logical CPU devices."""
+    return assembly.mirrored(tuple(d.name for d in tf.config.list_logical_devices("CPU")))

@@ -7,9 +7,15 @@ import sys
 import pytest
 
 from msbreg_tf.config import Config, config_from_settings
+from tools import _eval_flags
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-RECIPES = sorted(glob.glob(os.path.join(ROOT, "flags", "**", "*.cfg"), recursive=True))
+RECIPES = sorted(glob.glob(os.path.join(ROOT, "flags", "*.cfg")))
+PROTOCOLS = sorted(glob.glob(os.path.join(ROOT, "flags", "eval", "*.cfg")))
+
+
+def relative(path):
+    return os.path.relpath(path, ROOT)
 
 
 def run(*arguments, module="msbreg_tf.train"):
@@ -31,7 +37,7 @@ def parse_recipe(path):
     return dict(line[2:].split("=", 1) for line in lines)
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=[os.path.relpath(p, ROOT) for p in RECIPES])
+@pytest.mark.parametrize("path", RECIPES, ids=relative)
 def test_every_recipe_is_valid_and_holds_only_known_flags(path):
     defaults = Config().settings()
     settings = {}
@@ -42,12 +48,22 @@ def test_every_recipe_is_valid_and_holds_only_known_flags(path):
     config_from_settings(settings)
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=[os.path.relpath(p, ROOT) for p in RECIPES])
+@pytest.mark.parametrize("path", RECIPES + PROTOCOLS, ids=relative)
 def test_every_recipe_opens_with_its_command_and_its_honest_result(path):
     with open(path) as file:
         header = "".join(line for line in file if line.startswith("#"))
     assert "python -m" in header or "make " in header
     assert "not yet run" in header.lower() or "RESULTS.md" in header
+
+
+@pytest.mark.parametrize("path", PROTOCOLS, ids=relative)
+def test_every_protocol_parses_with_its_tool(path):
+    with open(path) as file:
+        (tool,) = set(re.findall(r"python -m (tools\.\w+)", file.read()))
+    result = run(f"--flagfile={path}", "--only_check_args", module=tool)
+    assert result.returncode == 0, result.stderr
+    wrong = run(f"--flagfile={path}", "--no_such_flag=1", "--only_check_args", module=tool)
+    assert wrong.returncode == 2  # so checking means something
 
 
 @pytest.mark.parametrize(
@@ -120,7 +136,9 @@ def test_every_readme_command_parses():
         path = os.path.join(ROOT, *module.split("."))
         assert os.path.exists(path + ".py"), command
         with open(path + ".py") as file:
-            own = set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", file.read()))
+            source = file.read()
+        own = set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", source))
+        own |= set(_eval_flags.NAMES) if "_eval_flags" in source else set()
         for name in re.findall(r"--(\w+)", command):
             assert name in defined | own, f"{name} in: {command}"
         for recipe in re.findall(r"--flagfile=(\S+)", command):

@@ -93,9 +93,10 @@ class MultiViewAugmentation(keras_cv.layers.VectorizedBaseImageAugmentationLayer
         seed: Optional[int] = None,
         **kwargs,
     ):
-        super().__init__(seed=seed, **{**kwargs, "dtype": "float32"})
-        if seed is not None:  # keras-cv takes seed 0 for none
-            self._random_generator = tf.random.Generator.from_seed(seed)
+        # keras-cv takes seed 0 for none, and for none the global generator, which deterministic
+        # programs may not have; that is looked up only by a call without draws.
+        super().__init__(seed=1, **{**kwargs, "dtype": "float32"})
+        self._random_generator = None if seed is None else tf.random.Generator.from_seed(seed)
         self.num_views = num_views
         self.image_size = image_size
         self.area = tuple(area)
@@ -134,7 +135,8 @@ class MultiViewAugmentation(keras_cv.layers.VectorizedBaseImageAugmentationLayer
     def get_random_transformation_batch(self, batch_size, **unused) -> tf.Tensor:
         """Draws rows for a batch from the layer's own generator: float32 [B, K, NUM_DRAWS]."""
         shape = [batch_size, self.num_views, columns_of.NUM_DRAWS]
-        return self._random_generator.uniform(shape)
+        generator = self._random_generator or tf.random.get_global_generator()
+        return generator.uniform(shape)
 
     def _batch_augment(self, inputs: dict[str, Any]) -> dict[str, Any]:
         # keras-cv's own version does not show its hooks the "draws" of the input.

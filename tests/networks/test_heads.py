@@ -92,8 +92,8 @@ def test_keras_file_round_trip(tmp_path, features, shake, norm):
     np.testing.assert_array_equal(loaded(features), model(features))
 
 
-def test_synchronized_on_two_replicas_is_one_device(features, shake):
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+def test_synchronized_on_two_replicas_is_one_device(features, shake, mirrored):
+    strategy = mirrored
     assert strategy.num_replicas_in_sync == 2
     with strategy.scope():
         model = shake(build_projector(24, 16, 10, synchronized=True))
