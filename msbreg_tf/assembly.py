@@ -32,7 +32,7 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
     return strategy
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
     """One strategy per process: the collectives of two over the same devices get mixed up."""
     return tf.distribute.MirroredStrategy(list(devices))

@@ -2,7 +2,8 @@
 
     python -m tools.quickstart --flagfile=flags/quickstart.cfg --workdir=runs/quickstart
 
-Prints the 20-nearest-neighbour accuracy of raw pixels, of the untrained and of the trained encoder.
+Prints the accuracy of 20 nearest neighbours for raw pixels, for the untrained and for the trained
+encoder, and of a linear classifier for the two encoders.
 """
 
 import tensorflow as tf
@@ -13,6 +14,9 @@ from msbreg_tf.assembly import build_model
 from msbreg_tf.config import Config
 from msbreg_tf.data import labelled_images
 from msbreg_tf.evaluation import extract_features, knn_accuracy
+from msbreg_tf.evaluation.linear import linear_probe
+from msbreg_tf.evaluation.linear_recipe import LinearRecipe
+from msbreg_tf.evaluation.results import table
 
 NEIGHBOURS = 20
 
@@ -22,46 +26,49 @@ cli.define_flags()
 def main(argv):
     del argv
     config = cli.config_from_flags()
-    export = train.train(config)
-    accuracy = compare(config, export)
-    print(f"\nTop-1 accuracy of {NEIGHBOURS}-NN on held-out images (seed {config.run.seed})")
-    for name, value in accuracy.items():
-        print(f"  {name:<18} {100 * value:5.1f} %")
+    rows = compare(config, train.train(config))
+    print(f"\nTop-1 accuracy on the held-out images, % (seed {config.run.seed})")
+    print(table(rows))
+    print(
+        "\nNext: python -m msbreg_tf.train --flagfile=flags/folder.cfg --data_dir=PATH "
+        "--workdir=runs/mine"
+    )
 
 
-def compare(config: Config, export: str) -> dict[str, float]:
-    """k-NN accuracy on the data set's test split, with neighbours from its train split.
+def compare(config: Config, export: str) -> list[dict]:
+    """Accuracy on the data set's test split, with neighbours and classifier from its train split.
 
     Args:
       config: the run's settings.
       export: folder of its SavedModel.
 
     Returns:
-      {"raw pixels": …, "untrained encoder": …, "trained encoder": …}, fractions.
+      Rows {"features": name, "20-NN": %, "linear": %}; no linear classifier for raw pixels.
     """
-    size = config.data.image_size
+    run, size = config.run, config.data.image_size
     (train_images, train_labels), (test_images, test_labels) = (
         labelled_images(config.data.dataset, split, config.data.data_dir, size)
-        for split in (config.run.knn_train_split, config.run.knn_test_split)
+        for split in (run.knn_train_split, run.knn_test_split)
     )
-    keras.utils.set_random_seed(config.run.seed)  # the same initial weights as the run's
+    keras.utils.set_random_seed(run.seed)  # the same initial weights as the run's
     untrained = build_model(config, total_steps=1)
-    trained = tf.saved_model.load(export)
+    trained = tf.saved_model.load(export).signatures["serving_default"]
     encoders = {
         "raw pixels": lambda images: tf.reshape(images, [len(images), -1]),
         "untrained encoder": tf.function(lambda images: untrained(images, training=False)),
-        "trained encoder": lambda images: trained.signatures["serving_default"](image=images)[
-            "embedding"
-        ],
+        "trained encoder": lambda images: trained(image=images)["embedding"],
     }
-
-    def accuracy(encoder) -> float:
-        features = [extract_features(encoder, images) for images in (train_images, test_images)]
-        return knn_accuracy(features[0], train_labels, features[1], test_labels, k=[NEIGHBOURS])[
-            NEIGHBOURS
-        ]
-
-    return {name: accuracy(encoder) for name, encoder in encoders.items()}
+    rows = []
+    for name, encoder in encoders.items():
+        bank, queries = (extract_features(encoder, i) for i in (train_images, test_images))
+        row = {"features": name}
+        nearest = knn_accuracy(bank, train_labels, queries, test_labels, k=[NEIGHBOURS])
+        row[f"{NEIGHBOURS}-NN"] = 100 * nearest[NEIGHBOURS]
+        if name != "raw pixels":
+            probe = linear_probe(bank, train_labels, queries, test_labels, LinearRecipe())
+            row["linear"] = 100 * probe.top1
+        rows.append(row)
+    return rows
 
 
 if __name__ == "__main__":
