@@ -77,6 +77,24 @@ def results_path() -> str:
     return FLAGS.results or default_results_path(FLAGS.saved_model)
 
 
+def append_results(values: dict[str, float], protocol: dict, encoder, details=None) -> str:
+    """Appends one line for each {metric: value} to `results_path()`, which it returns."""
+    from msbreg_tf.evaluation.results import append_result
+
+    path = results_path()
+    for metric, value in values.items():
+        append_result(
+            path,
+            metric=metric,
+            value=value,
+            protocol=protocol,
+            encoder=encoder,
+            run=FLAGS.run_name,
+            details=details,
+        )
+    return path
+
+
 def split_features(encoder, split: str):
     """`feature_cache.split_features` of a split, with the other arguments from the flags."""
     from msbreg_tf.evaluation.feature_cache import split_features as features

@@ -191,22 +191,13 @@ class _Bar:
 
 
 def _report(result, protocol, export, splits) -> None:
-    from msbreg_tf.evaluation.results import append_result, table
+    from msbreg_tf.evaluation.results import table
 
     values = {"top-1 %": 100 * result.top1}
     if result.top5 is not None:
         values["top-5 %"] = 100 * result.top5
-    path = _eval_flags.results_path()
-    for metric, value in values.items():
-        append_result(
-            path,
-            metric=metric,
-            value=value,
-            protocol=protocol,
-            encoder=export,
-            run=FLAGS.run_name,
-            details={"encoder.keras": _digest(export), "tested_images": result.test_images},
-        )
+    details = {"encoder.keras": _digest(export), "tested_images": result.test_images}
+    path = _eval_flags.append_results(values, protocol, export, details)
     print(
         f"{protocol['network']} on {FLAGS.dataset} {FLAGS.test_split}: {result.test_images:,} "
         f"images, trained on {len(splits.train.labels):,}"

@@ -132,7 +132,6 @@ def _protocol(size: int, count: int, fingerprint: str, augment) -> dict:
 
 def _report(encoder, found, protocol: dict, source_name: str) -> None:
     from msbreg_tf.evaluation.geometry import spectrum_bars
-    from msbreg_tf.evaluation.results import append_result
 
     numbers = _numbers(found, encoder.feature_size)
     verdict = {"collapse": found.verdict, "reason": found.reason}
@@ -141,17 +140,9 @@ def _report(encoder, found, protocol: dict, source_name: str) -> None:
         "centred effective rank": {"singular values": found.centred_singular_values.tolist()},
         "std per dimension": {"std": found.std.tolist()},
     }
-    path = _eval_flags.results_path()
     for metric, (value, _) in numbers.items():
-        append_result(
-            path,
-            metric=metric,
-            value=value,
-            protocol=protocol,
-            encoder=encoder,
-            run=FLAGS.run_name,
-            details={**verdict, **details.get(metric, {})},
-        )
+        its_own = {**verdict, **details.get(metric, {})}
+        path = _eval_flags.append_results({metric: value}, protocol, encoder, its_own)
     print(f"Unit features of {protocol['test_images']:,} images of {source_name}, two views each")
     for metric, (value, meaning) in numbers.items():
         print(f"  {metric:<22} {value:10.4g}  {meaning}")

@@ -36,7 +36,7 @@ def main(argv: list[str]) -> None:
     encoder = _eval_flags.load_encoder()
 
     from msbreg_tf.evaluation import knn_accuracy  # late: it waits for TensorFlow
-    from msbreg_tf.evaluation.results import append_result, table
+    from msbreg_tf.evaluation.results import table
 
     train, test = _eval_flags.train_and_test_features(encoder)
     with tqdm(total=len(test.labels), desc="k-NN", unit=" images", leave=False) as bar:
@@ -49,18 +49,11 @@ def main(argv: list[str]) -> None:
             temperature=FLAGS.temperature,
             on_block=lambda done: bar.update(done - bar.n),
         )
-    path = _eval_flags.results_path()
     for k, fraction in accuracy.items():
-        append_result(
-            path,
-            metric="top-1 %",
-            value=100 * fraction,
-            protocol=_eval_flags.protocol(
-                "knn", encoder, train, test, k=k, temperature=FLAGS.temperature, similarity="cosine"
-            ),
-            encoder=encoder,
-            run=FLAGS.run_name,
+        protocol = _eval_flags.protocol(
+            "knn", encoder, train, test, k=k, temperature=FLAGS.temperature, similarity="cosine"
         )
+        path = _eval_flags.append_results({"top-1 %": 100 * fraction}, protocol, encoder)
     images = f"{len(test.labels):,} images, neighbours among {len(train.labels):,}"
     print(f"k-NN on {FLAGS.dataset} {FLAGS.test_split}: {images}, T = {FLAGS.temperature:g}")
     print(table([{"k": k, "top-1 %": 100 * fraction} for k, fraction in accuracy.items()]))

@@ -73,7 +73,6 @@ def main(argv: list[str]) -> None:
     encoder = _eval_flags.load_encoder()
 
     from msbreg_tf.evaluation.linear import linear_probe  # late: it waits for TensorFlow
-    from msbreg_tf.evaluation.results import append_result
 
     train, test = _eval_flags.train_and_test_features(encoder)
     protocol = _eval_flags.protocol("linear", encoder, train, test, **recipe.protocol())
@@ -90,17 +89,7 @@ def main(argv: list[str]) -> None:
     values = {"top-1 %": 100 * result.top1}
     if result.top5 is not None:
         values["top-5 %"] = 100 * result.top5
-    path = _eval_flags.results_path()
-    for metric, value in values.items():
-        append_result(
-            path,
-            metric=metric,
-            value=value,
-            protocol=protocol,
-            encoder=encoder,
-            run=FLAGS.run_name,
-            details=result.choice.as_json(),
-        )
+    path = _eval_flags.append_results(values, protocol, encoder, result.choice.as_json())
     if folder:
         shutil.rmtree(folder, ignore_errors=True)
     _print(result, train, test, path)

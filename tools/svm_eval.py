@@ -47,7 +47,7 @@ def main(argv: list[str]) -> None:
         raise ValueError(f"--jobs={FLAGS.jobs}: expected at least 1.")
     encoder = _eval_flags.load_encoder()
 
-    from msbreg_tf.evaluation.results import append_result, table  # late, as they are slow
+    from msbreg_tf.evaluation.results import table  # late, as it is slow
 
     with contextlib.ExitStack() as stack:
         cache = _eval_flags.cache_dir() or stack.enter_context(tempfile.TemporaryDirectory())
@@ -59,17 +59,8 @@ def main(argv: list[str]) -> None:
         "mAP %": 100 * np.mean([r.average_precision for r in results.values()]),
         "mAP 11-point %": 100 * np.mean([r.average_precision_11 for r in results.values()]),
     }
-    path = _eval_flags.results_path()
-    for metric, value in means.items():
-        append_result(
-            path,
-            metric=metric,
-            value=value,
-            protocol=protocol,
-            encoder=encoder,
-            run=FLAGS.run_name,
-            details={name: dataclasses.asdict(result) for name, result in results.items()},
-        )
+    details = {name: dataclasses.asdict(result) for name, result in results.items()}
+    path = _eval_flags.append_results(means, protocol, encoder, details)
     print(f"Linear SVMs on {FLAGS.dataset}: {len(train.labels):,} to {len(test.labels):,} images")
     print(table(_rows(results, means)))
     if late := [name for name, result in results.items() if not result.converged]:

@@ -16,9 +16,7 @@ def few_images(monkeypatch):
     """The first 300 and 100 real images, so that the test is quick."""
 
     def few(dataset, split, data_dir, size):
-        return labelled_images(
-            dataset, split, data_dir, size, limit=300 if split == "train" else 100
-        )
+        return labelled_images(dataset, split, data_dir, size, {"train": 300, "test": 100}[split])
 
     monkeypatch.setattr(quickstart, "labelled_images", few)
 
