@@ -77,7 +77,9 @@ class Classifiers(tf.Module):
             self.kernel.assign_sub(rates * self._kernel_velocity)
             self.bias.assign_sub(rates * self._bias_velocity)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([None], tf.int64)]
+    )
     def _score_block(self, features, labels):
         logits = self._logits(self._scaled(features))  # [b, G, C]
         repeated = tf.repeat(labels[:, None], self.num_points, axis=1)
