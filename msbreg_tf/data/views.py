@@ -81,6 +81,11 @@ def view_batches(
         views = _augment_in_chunks(items, augment, batch_size)
     options = tf.data.Options()
     options.deterministic = True
+    if num_steps is not None:
+        # Keras learns the end of a data set of unknown length from the failure of a step, half of
+        # which may have happened by then.
+        length = max(0, num_steps - start_step)
+        views = views.apply(tf.data.experimental.assert_cardinality(length))
     return views.with_options(options).prefetch(2)
 
 
