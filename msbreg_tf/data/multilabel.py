@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 
 from msbreg_tf.data.decoding import decode_image
 from msbreg_tf.data.resizing import resize_and_crop
-from msbreg_tf.data.tfds_builder import one_line, open_builder
+from msbreg_tf.data.tfds_builder import open_builder, partial_examples
 
 PRESENT, DIFFICULT, ABSENT = 1, 0, -1  # the numbers of VOC's own ImageSets/Main
 _HASHED_IMAGES = 16
@@ -70,30 +70,15 @@ def open_multilabel(dataset: str, split: str, data_dir: Optional[str]) -> Multil
             f"--dataset={dataset}: its examples have no objects with labels. Choose voc/2007."
         )
     wanted = {"label": True, **({"is_difficult": True} if "is_difficult" in objects else {})}
-    examples = _examples(builder, split, {"objects": wanted})
+    called = f"split {split}"
+    examples = partial_examples(builder, split, {"objects": wanted}, called=called)
     targets = np.stack([_target(e["objects"], label.num_classes) for e in examples])
-    records = _examples(builder, split, {"image": True}).map(lambda example: example["image"])
+    images = partial_examples(builder, split, {"image": True}, called=called)
+    records = images.map(lambda example: example["image"])
     digest = hashlib.sha256(targets.tobytes())
     for record in records.take(_HASHED_IMAGES).as_numpy_iterator():
         digest.update(hashlib.sha256(record).digest())
     return MultilabelSplit(tuple(label.names), targets, records, digest.hexdigest()[:16])
-
-
-def _examples(builder: tfds.core.DatasetBuilder, split: str, features: dict) -> tf.data.Dataset:
-    """Examples with these features only, in the order of the files, images encoded."""
-    images = {"image": tfds.decode.SkipDecoding()} if "image" in features else None
-    try:
-        return builder.as_dataset(
-            split=split,
-            decoders=tfds.decode.PartialDecoding(features, decoders=images),
-            read_config=tfds.ReadConfig(try_autocache=False),
-            shuffle_files=False,
-        )
-    except (ValueError, KeyError, tfds.core.DatasetNotFoundError) as error:
-        raise ValueError(
-            f"split {split}: {one_line(error)} --dataset={builder.name} has the splits "
-            f"{', '.join(builder.info.splits)}; join them by +, cut them by [:10%]."
-        ) from error
 
 
 def _target(objects: dict[str, tf.Tensor], num_classes: int) -> np.ndarray:

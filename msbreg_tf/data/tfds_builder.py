@@ -2,7 +2,7 @@
 
 import difflib
 import pathlib
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 import tensorflow as tf
@@ -47,18 +47,35 @@ def encoded_examples(
     Raises:
       ValueError: unknown or malformed split.
     """
-    wanted = {"image": True, "label": True} if with_labels else {"image": True}
-    decoders = tfds.decode.PartialDecoding(wanted, decoders={"image": tfds.decode.SkipDecoding()})
+    features = {"image": True, "label": True} if with_labels else {"image": True}
+    return partial_examples(builder, split, features, called=f"--split={split}")
+
+
+def partial_examples(
+    builder: tfds.core.DatasetBuilder, split: str, features: dict[str, Any], *, called: str
+) -> tf.data.Dataset:
+    """Examples with these features only, in the order of the files, images still encoded.
+
+    Args:
+      builder: prepared.
+      split: TFDS expression.
+      features: as for `tfds.decode.PartialDecoding`.
+      called: how an error names the split.
+
+    Raises:
+      ValueError: unknown or malformed split.
+    """
+    images = {"image": tfds.decode.SkipDecoding()} if "image" in features else None
     try:
         return builder.as_dataset(
             split=split,
-            decoders=decoders,
+            decoders=tfds.decode.PartialDecoding(features, decoders=images),
             read_config=tfds.ReadConfig(try_autocache=False),
             shuffle_files=False,
         )
     except (ValueError, KeyError, tfds.core.DatasetNotFoundError) as error:
         raise ValueError(
-            f"--split={split}: {one_line(error)} --dataset={builder.name} has the splits "
+            f"{called}: {one_line(error)} --dataset={builder.name} has the splits "
             f"{', '.join(builder.info.splits)}; join them by +, cut them by [:10%]."
         ) from error
 

@@ -15,17 +15,6 @@ from tests.evaluation.exports import save_tiny
 from tools import _eval_flags, knn_eval
 
 
-@pytest.fixture(scope="module")
-def export(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "first" / "export" / "12"
-    return save_tiny(folder, metadata={"image_size": 32, "step": 12})
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return str(tmp_path_factory.mktemp("cache"))
-
-
 @pytest.fixture
 def run_main(monkeypatch, capsys, export, cache, tmp_path):
     """Calls main with the flags' defaults but for those given."""

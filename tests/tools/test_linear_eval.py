@@ -14,22 +14,10 @@ from msbreg_tf.evaluation.encoder import load_encoder
 from msbreg_tf.evaluation.linear import linear_probe
 from msbreg_tf.evaluation.linear_recipe import LinearRecipe
 from msbreg_tf.evaluation.results import read_results
-from tests.evaluation.exports import save_tiny
 from tools import _eval_flags, linear_eval
 
 RECIPES = pathlib.Path(__file__).parents[2] / "flags" / "eval"
 QUICK = {"learning_rates": "0.1", "weight_decays": "1e-3", "epochs": 2, "sgd_batch_size": 256}
-
-
-@pytest.fixture(scope="module")
-def export(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "first" / "export" / "12"
-    return save_tiny(folder, metadata={"image_size": 32, "step": 12})
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture
