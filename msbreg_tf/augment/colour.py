@@ -1,6 +1,6 @@
 """Colour jitter, grey and solarisation of planar images, for all views at once.
 
-Values are 0 to 255 throughout, not rounded in between. Planes are `[B, 3, K, S, S]`, parameters
+Values are 0 to 255 throughout, not rounded in between. Planes are `[B, K, 3, S, S]`, parameters
 `[B, K]`. XLA compiles these functions: it fuses what would be some hundred passes over memory.
 """
 
@@ -44,12 +44,12 @@ def recolour(planes: tf.Tensor, jitter: Optional[Jitter], drop: Optional[tf.Tens
     """Applies colour jitter, then drops the colour of some views.
 
     Args:
-      planes: float32 [B, 3, K, S, S], 0 to 255.
+      planes: float32 [B, K, 3, S, S], 0 to 255.
       jitter: parameters; None leaves the jitter out.
       drop: bool [B, K], which views become grey; None leaves this out.
 
     Returns:
-      float32 [B, 3, K, S, S], 0 to 255.
+      float32 [B, K, 3, S, S], 0 to 255.
     """
     if jitter is not None:
         planes = apply_jitter(planes, jitter)
@@ -63,7 +63,7 @@ def finish(planes: tf.Tensor, threshold: Optional[tf.Tensor]) -> tf.Tensor:
     """Inverts values above a threshold (solarisation), rounds and puts the colours last.
 
     Args:
-      planes: float32 [B, 3, K, S, S], 0 to 255.
+      planes: float32 [B, K, 3, S, S], 0 to 255.
       threshold: float32 [B, K], 0 to 255, and 255 inverts nothing; None leaves the inversion out.
 
     Returns:
@@ -73,7 +73,7 @@ def finish(planes: tf.Tensor, threshold: Optional[tf.Tensor]) -> tf.Tensor:
     planes = tf.minimum(planes, WHITE)
     if threshold is not None:
         planes = tf.where(planes > _spread(threshold), WHITE - planes, planes)
-    return tf.transpose(tf.cast(planes + 0.5, tf.uint8), [0, 2, 3, 4, 1])
+    return tf.transpose(tf.cast(planes + 0.5, tf.uint8), [0, 1, 3, 4, 2])
 
 
 def apply_jitter(planes: tf.Tensor, jitter: Jitter) -> tf.Tensor:
@@ -84,11 +84,11 @@ def apply_jitter(planes: tf.Tensor, jitter: Jitter) -> tf.Tensor:
     once, at the end, as in DeepMind's BYOL; torchvision clips after each of the four.
 
     Args:
-      planes: float32 [B, 3, K, S, S], 0 to 255.
+      planes: float32 [B, K, 3, S, S], 0 to 255.
       jitter: the parameters.
 
     Returns:
-      float32 [B, 3, K, S, S], 0 to 255.
+      float32 [B, K, 3, S, S], 0 to 255.
     """
     kinds = tf.gather(tf.constant(ORDERS), jitter.order)  # [B, K, 4]
     # As a blend, hue has factor 1: it changes nothing.
@@ -137,13 +137,13 @@ def turn_hue(planes: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
     green and 4 for blue. No step needs values in [0, 1].
 
     Args:
-      planes: float32 [B, 3, K, S, S].
+      planes: float32 [B, K, 3, S, S].
       turn: float32 [B, K], shift in turns.
 
     Returns:
-      float32 [B, 3, K, S, S].
+      float32 [B, K, 3, S, S].
     """
-    r, g, b = tf.unstack(planes, axis=1)
+    r, g, b = tf.unstack(planes, axis=2)
     largest = tf.maximum(tf.maximum(r, g), b)
     smallest = tf.minimum(tf.minimum(r, g), b)
     chroma = largest - smallest
@@ -160,19 +160,19 @@ def turn_hue(planes: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
         angle -= 6 * tf.floor(angle / 6)
         return smallest + chroma * tf.clip_by_value(tf.abs(angle - 3) - 1, 0.0, 1.0)
 
-    return tf.stack([colour(0.0), colour(2.0), colour(4.0)], axis=1)
+    return tf.stack([colour(0.0), colour(2.0), colour(4.0)], axis=2)
 
 
 def grey(planes: tf.Tensor) -> tf.Tensor:
-    """Returns the grey value of each pixel, float32 [B, 1, K, S, S]."""
-    r, g, b = tf.unstack(planes, axis=1)
-    return (GREY_WEIGHTS[0] * r + GREY_WEIGHTS[1] * g + GREY_WEIGHTS[2] * b)[:, None]
+    """Returns the grey value of each pixel, float32 [B, K, 1, S, S]."""
+    r, g, b = tf.unstack(planes, axis=2)
+    return (GREY_WEIGHTS[0] * r + GREY_WEIGHTS[1] * g + GREY_WEIGHTS[2] * b)[:, :, None]
 
 
 def _mean_grey(planes: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_mean(grey(planes), axis=[1, 3, 4])
+    return tf.reduce_mean(grey(planes), axis=[2, 3, 4])
 
 
 def _spread(parameter: tf.Tensor) -> tf.Tensor:
-    """[B, K] to [B, 1, K, 1, 1], beside planes."""
-    return parameter[:, None, :, None, None]
+    """[B, K] to [B, K, 1, 1, 1], beside planes."""
+    return parameter[..., None, None, None]

@@ -164,7 +164,7 @@ class MultiViewAugmentation(keras_cv.layers.VectorizedBaseImageAugmentationLayer
           uint8 [B, K, S, S, 3].
         """
         draws = tf.ensure_shape(transformations, [None, self.num_views, columns_of.NUM_DRAWS])
-        planes = self._crop_and_flip(images, draws)  # [B, 3, K, S, S]
+        planes = self._crop_and_flip(images, draws)  # [B, K, 3, S, S]
         jitter = self._jitter(draws) if self.jitter_probability else None
         drop = draws[..., columns_of.GREY] < self.grey_probability
         planes = colour.recolour(planes, jitter, drop if self.grey_probability else None)
@@ -176,8 +176,7 @@ class MultiViewAugmentation(keras_cv.layers.VectorizedBaseImageAugmentationLayer
         return views
 
     def _crop_and_flip(self, images, draws):
-        size = tf.shape(images)
-        height, width = size[1], size[2]
+        height, width = (images.shape[i] or tf.shape(images)[i] for i in (1, 2))
         top, left, crop_height, crop_width = geometry.crop_boxes(
             draws,
             tf.cast(height, tf.float32),
@@ -192,7 +191,7 @@ class MultiViewAugmentation(keras_cv.layers.VectorizedBaseImageAugmentationLayer
         )
         rows = geometry.resample_matrices(top, crop_height, height, self.image_size)
         columns = geometry.resample_matrices(left, crop_width, width, self.image_size)
-        planes = tf.transpose(images, [0, 3, 1, 2])[:, :, None]  # [B, 3, 1, H, W]
+        planes = tf.transpose(images, [0, 3, 1, 2])  # [B, 3, H, W]
         return geometry.apply_to_rows_and_columns(planes, rows, columns)
 
     def _jitter(self, draws):

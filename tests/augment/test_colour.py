@@ -17,11 +17,11 @@ def jitter_of(brightness=1.0, contrast=1.0, saturation=1.0, turn=0.0, order=0):
 
 
 def to_planes(image):
-    return tf.constant(np.moveaxis(image, -1, 0)[None, :, None], tf.float32)
+    return tf.constant(np.moveaxis(image, -1, 0)[None, None], tf.float32)
 
 
 def to_image(planes):
-    return np.moveaxis(np.asarray(planes)[0, :, 0], 0, -1)
+    return np.moveaxis(np.asarray(planes)[0, 0], 0, -1)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_recolour_uses_each_views_own_parameters(image):
     order = np.array([[0, 5, 11], [17, 22, 23]])
     drop = np.array([[True, False, False], [False, True, False]])
     got = colour.recolour(
-        tf.constant(pictures.transpose(0, 4, 1, 2, 3), tf.float32),
+        tf.constant(pictures.transpose(0, 1, 4, 2, 3), tf.float32),
         colour.Jitter(*(tf.constant(s, tf.float32) for s in strengths), tf.constant(order)),
         tf.constant(drop),
     )
@@ -99,13 +99,13 @@ def test_recolour_uses_each_views_own_parameters(image):
             if drop[b, k]:
                 expected = np.repeat((expected @ twin.GREY)[..., None], 3, axis=-1)
             np.testing.assert_allclose(
-                np.moveaxis(got[b, :, k].numpy(), 0, -1), expected, atol=2e-3
+                np.moveaxis(got[b, k].numpy(), 0, -1), expected, atol=2e-3
             )
 
 
 def test_finish_inverts_above_the_threshold_and_rounds():
     values = np.array([[0, 0.49, 0.51, 100.5], [127, 127.5, 127.6, 128], [200, 254.6, 255, 3.2]])
-    planes = tf.constant(np.stack([values] * 3)[None, :, None], tf.float32)
+    planes = tf.constant(np.stack([values] * 3)[None, None], tf.float32)
     got = colour.finish(planes, tf.constant([[127.5]]))
     expected = [[0, 0, 1, 101], [127, 128, 127, 127], [55, 0, 0, 3]]
     assert got.dtype == tf.uint8

@@ -68,18 +68,19 @@ def resample(image, box, size, mirrored=False):
         left, width = left + width, -width
     rows = geometry.resample_matrices(top, height, image.shape[0], size)
     columns = geometry.resample_matrices(left, width, image.shape[1], size)
-    planes = tf.transpose(tf.cast(image, tf.float32), [2, 0, 1])[None, :, None]
+    planes = tf.transpose(tf.cast(image, tf.float32), [2, 0, 1])[None]
     planes = geometry.apply_to_rows_and_columns(planes, rows, columns)
-    return np.moveaxis(planes.numpy()[0, :, 0], 0, -1)
+    return np.moveaxis(planes.numpy()[0, 0], 0, -1)
 
 
 @pytest.mark.parametrize(
     "box", [(0, 0, 50, 70), (3, 20, 40, 33), (10, 5, 9, 12), (49, 69, 1, 1), (7, 0, 16, 70)]
 )
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_crop_and_resize_is_pils(images, box, mirrored):
-    expected = twin.crop_and_resize(images[0], box, 16)
-    got = resample(images[0], box, 16, mirrored)
+@pytest.mark.parametrize("size", [16, 37, 64])  # one block of rows, unequal ones, several
+def test_crop_and_resize_is_pils(images, box, mirrored, size):
+    expected = twin.crop_and_resize(images[0], box, size)
+    got = resample(images[0], box, size, mirrored)
     np.testing.assert_allclose(got[:, ::-1] if mirrored else got, expected, atol=2e-3)
 
 
@@ -89,25 +90,25 @@ def test_whole_image_at_its_own_size_is_unchanged(images):
     np.testing.assert_array_equal(resample(square, (0, 0, 50, 50), 50, True), square[:, ::-1])
 
 
-@pytest.mark.parametrize("size", [8, 32, 96])
+@pytest.mark.parametrize("size", [8, 32, 35, 96])
 @pytest.mark.parametrize("sigma", [0.1, 0.7, 2.0])
 def test_blur_is_a_mirrored_gaussian(size, sigma):
     image = np.random.default_rng(1).uniform(0, 255, [size, size, 3])
     matrices = geometry.blur_matrices(tf.constant([[sigma]]), size)
-    planes = tf.constant(image.transpose(2, 0, 1)[None, :, None], tf.float32)
-    got = geometry.apply_to_rows_and_columns(planes, matrices, matrices)[0, :, 0]
-    expected = twin.blur(image, sigma, {8: 1, 32: 1, 96: 4}[size])
+    planes = tf.constant(image.transpose(2, 0, 1)[None, None], tf.float32)
+    got = geometry.apply_to_rows_and_columns(planes, matrices, matrices)[0, 0]
+    expected = twin.blur(image, sigma, {8: 1, 32: 1, 35: 1, 96: 4}[size])
     np.testing.assert_allclose(np.moveaxis(got.numpy(), 0, -1), expected, atol=1e-3)
 
 
 def test_many_views_are_the_single_ones(images):
-    """Blurs [B, 3, K, …] planes with a matrix for each view, against one view at a time."""
-    planes = tf.random.stateless_uniform([2, 3, 4, 10, 10], [0, 1])
+    """Blurs [B, K, 3, …] planes with a matrix for each view, against one view at a time."""
+    planes = tf.random.stateless_uniform([2, 4, 3, 10, 10], [0, 1])
     sigma = tf.random.stateless_uniform([2, 4], [2, 3], 0.2, 2.0)
     both = geometry.blur_matrices(sigma, 10)
     got = geometry.apply_to_rows_and_columns(planes, both, both)
     for b in range(2):
         for k in range(4):
             one = geometry.blur_matrices(sigma[b : b + 1, k : k + 1], 10)
-            alone = geometry.apply_to_rows_and_columns(planes[b : b + 1, :, k : k + 1], one, one)
-            np.testing.assert_allclose(got[b, :, k], alone[0, :, 0], atol=1e-6)
+            alone = geometry.apply_to_rows_and_columns(planes[b : b + 1, k : k + 1], one, one)
+            np.testing.assert_allclose(got[b, k], alone[0, 0], atol=1e-6)
