@@ -1,7 +1,8 @@
-"""Colour jitter, grey and solarisation of planar images, for all views at once.
+"""Colour jitter, grey and solarisation of images in lines, for all views at once.
 
-Values are 0 to 255 throughout, not rounded in between. Planes are `[B, K, 3, S, S]`, parameters
-`[B, K]`. XLA compiles these functions: it fuses what would be some hundred passes over memory.
+Values are 0 to 255 throughout, not rounded in between. Lines are `[B, K, S, 3, S]`: each row of an
+image as one line of reds, one of greens and one of blues. Parameters are `[B, K]`. XLA compiles
+these functions and fuses what would be some hundred passes over memory.
 """
 
 import itertools
@@ -33,50 +34,52 @@ class _Blend(NamedTuple):
     grey: tf.Tensor
     offset: tf.Tensor
 
-    def __call__(self, planes: tf.Tensor) -> tf.Tensor:
-        return _spread(self.scale) * planes + (
-            _spread(self.grey) * grey(planes) + _spread(self.offset)
+    def __call__(self, lines: tf.Tensor) -> tf.Tensor:
+        return _spread(self.scale) * lines + (
+            _spread(self.grey) * grey(lines) + _spread(self.offset)
         )
 
 
 @tf.function(jit_compile=True, reduce_retracing=True)
-def recolour(planes: tf.Tensor, jitter: Optional[Jitter], drop: Optional[tf.Tensor]) -> tf.Tensor:
-    """Applies colour jitter, then drops the colour of some views.
+def recolour(
+    lines: tf.Tensor,
+    jitter: Optional[Jitter] = None,
+    drop: Optional[tf.Tensor] = None,
+    threshold: Optional[tf.Tensor] = None,
+) -> tf.Tensor:
+    """Applies colour jitter, drops the colour of some views, inverts bright values, and rounds.
 
     Args:
-      planes: float32 [B, K, 3, S, S], 0 to 255.
+      lines: float32 [B, K, S, 3, S], 0 to 255.
       jitter: parameters; None leaves the jitter out.
       drop: bool [B, K], which views become grey; None leaves this out.
+      threshold: float32 [B, K], 0 to 255: values above it are inverted (solarisation), so 255
+        inverts nothing; None leaves this out.
 
     Returns:
-      float32 [B, K, 3, S, S], 0 to 255.
+      int32 [B, K, S, S]: red + 256 green + 65,536 blue, see `pixels`.
     """
     if jitter is not None:
-        planes = apply_jitter(planes, jitter)
+        lines = apply_jitter(lines, jitter)
     if drop is not None:
-        planes = tf.where(_spread(drop), grey(planes), planes)
-    return planes
-
-
-@tf.function(jit_compile=True, reduce_retracing=True)
-def finish(planes: tf.Tensor, threshold: Optional[tf.Tensor]) -> tf.Tensor:
-    """Inverts values above a threshold (solarisation), rounds and puts the colours last.
-
-    Args:
-      planes: float32 [B, K, 3, S, S], 0 to 255.
-      threshold: float32 [B, K], 0 to 255, and 255 inverts nothing; None leaves the inversion out.
-
-    Returns:
-      uint8 [B, K, S, S, 3].
-    """
+        lines = tf.where(_spread(drop), grey(lines), lines)
     # Means of white exceed it by a rounding error, which must neither be inverted nor overflow.
-    planes = tf.minimum(planes, WHITE)
+    lines = tf.minimum(lines, WHITE)
     if threshold is not None:
-        planes = tf.where(planes > _spread(threshold), WHITE - planes, planes)
-    return tf.transpose(tf.cast(planes + 0.5, tf.uint8), [0, 1, 3, 4, 2])
+        lines = tf.where(lines > _spread(threshold), WHITE - lines, lines)
+    r, g, b = tf.unstack(tf.cast(lines + 0.5, tf.int32), axis=3)
+    return r + 256 * g + 65536 * b
 
 
-def apply_jitter(planes: tf.Tensor, jitter: Jitter) -> tf.Tensor:
+def pixels(words: tf.Tensor) -> tf.Tensor:
+    """Colours packed by `recolour`, int32 [B, K, S, S] → uint8 [B, K, S, S, 3].
+
+    Putting the colours last takes XLA three times as long, and a transposition twice.
+    """
+    return tf.bitcast(words, tf.uint8)[..., :3]
+
+
+def apply_jitter(lines: tf.Tensor, jitter: Jitter) -> tf.Tensor:
     """Changes brightness, contrast, saturation and hue, in each view's own order.
 
     The first three are blends of the image with black, its mean grey and its grey, so those before
@@ -84,21 +87,21 @@ def apply_jitter(planes: tf.Tensor, jitter: Jitter) -> tf.Tensor:
     once, at the end, as in DeepMind's BYOL; torchvision clips after each of the four.
 
     Args:
-      planes: float32 [B, K, 3, S, S], 0 to 255.
+      lines: float32 [B, K, S, 3, S], 0 to 255.
       jitter: the parameters.
 
     Returns:
-      float32 [B, K, 3, S, S], 0 to 255.
+      float32 [B, K, S, 3, S], 0 to 255.
     """
     kinds = tf.gather(tf.constant(ORDERS), jitter.order)  # [B, K, 4]
     # As a blend, hue has factor 1: it changes nothing.
     factors = tf.stack([*jitter[:3], tf.ones_like(jitter.turn)], axis=-1)
     factors = tf.gather(factors, kinds, batch_dims=2)
     after_hue = tf.cumsum(tf.cast(kinds == HUE, tf.int32), axis=-1) > 0
-    planes = _merge(kinds, tf.where(after_hue, 1.0, factors), _mean_grey(planes))(planes)
-    planes = turn_hue(planes, jitter.turn)
-    planes = _merge(kinds, tf.where(after_hue, factors, 1.0), _mean_grey(planes))(planes)
-    return tf.clip_by_value(planes, 0.0, WHITE)
+    lines = _merge(kinds, tf.where(after_hue, 1.0, factors), _mean_grey(lines))(lines)
+    lines = turn_hue(lines, jitter.turn)
+    lines = _merge(kinds, tf.where(after_hue, factors, 1.0), _mean_grey(lines))(lines)
+    return tf.clip_by_value(lines, 0.0, WHITE)
 
 
 def _merge(kinds: tf.Tensor, factors: tf.Tensor, mean: tf.Tensor) -> _Blend:
@@ -129,7 +132,7 @@ def _merge(kinds: tf.Tensor, factors: tf.Tensor, mean: tf.Tensor) -> _Blend:
     return _Blend(scale, grey_share, offset)
 
 
-def turn_hue(planes: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
+def turn_hue(lines: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
     """Turns the hue in HSV space, where value and saturation stay what they are.
 
     With M and m the largest and smallest of a pixel's colours and h its hue in sixths of a turn,
@@ -137,13 +140,13 @@ def turn_hue(planes: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
     green and 4 for blue. No step needs values in [0, 1].
 
     Args:
-      planes: float32 [B, K, 3, S, S].
+      lines: float32 [B, K, S, 3, S].
       turn: float32 [B, K], shift in turns.
 
     Returns:
-      float32 [B, K, 3, S, S].
+      float32 [B, K, S, 3, S].
     """
-    r, g, b = tf.unstack(planes, axis=2)
+    r, g, b = tf.unstack(lines, axis=3)
     largest = tf.maximum(tf.maximum(r, g), b)
     smallest = tf.minimum(tf.minimum(r, g), b)
     chroma = largest - smallest
@@ -160,19 +163,20 @@ def turn_hue(planes: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
         angle -= 6 * tf.floor(angle / 6)
         return smallest + chroma * tf.clip_by_value(tf.abs(angle - 3) - 1, 0.0, 1.0)
 
-    return tf.stack([colour(0.0), colour(2.0), colour(4.0)], axis=2)
+    return tf.stack([colour(0.0), colour(2.0), colour(4.0)], axis=3)
 
 
-def grey(planes: tf.Tensor) -> tf.Tensor:
-    """Returns the grey value of each pixel, float32 [B, K, 1, S, S]."""
-    r, g, b = tf.unstack(planes, axis=2)
-    return (GREY_WEIGHTS[0] * r + GREY_WEIGHTS[1] * g + GREY_WEIGHTS[2] * b)[:, :, None]
+def grey(lines: tf.Tensor) -> tf.Tensor:
+    """Returns the grey value of each pixel, float32 [B, K, S, 1, S]."""
+    r, g, b = tf.unstack(lines, axis=3)
+    return (GREY_WEIGHTS[0] * r + GREY_WEIGHTS[1] * g + GREY_WEIGHTS[2] * b)[..., None, :]
 
 
-def _mean_grey(planes: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_mean(grey(planes), axis=[2, 3, 4])
+def _mean_grey(lines: tf.Tensor) -> tf.Tensor:
+    # By columns first: XLA adds up the last axis one number at a time.
+    return tf.reduce_mean(tf.reduce_mean(grey(lines), axis=[2, 3]), axis=-1)
 
 
 def _spread(parameter: tf.Tensor) -> tf.Tensor:
-    """[B, K] to [B, K, 1, 1, 1], beside planes."""
+    """[B, K] to [B, K, 1, 1, 1], beside lines."""
     return parameter[..., None, None, None]

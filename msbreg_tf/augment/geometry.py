@@ -7,14 +7,14 @@ zero. Batched products of these blocks do every view at once: at 224 px with a s
 arithmetic of whole matrices, and several times faster than gathering pixels.
 """
 
-from typing import NamedTuple, Union
+from typing import NamedTuple, Optional, Union
 
 import numpy as np
 import tensorflow as tf
 
 from msbreg_tf.augment import draws as columns_of
 
-_BLOCK = 16  # rows; smaller blocks waste less arithmetic, larger ones multiply faster
+_BLOCK = 32  # rows; smaller blocks waste less arithmetic, larger ones multiply faster
 
 
 class Banded(NamedTuple):
@@ -75,32 +75,51 @@ def crop_boxes(
 
 
 def resample_matrices(
-    start: tf.Tensor, length: tf.Tensor, size: Union[int, tf.Tensor], new_size: int
+    start: tf.Tensor,
+    length: tf.Tensor,
+    size: Union[int, tf.Tensor],
+    new_size: int,
+    sigma: Optional[tf.Tensor] = None,
 ) -> Banded:
-    """Makes the matrices that crop one axis and resize it bilinearly with antialiasing, as PIL.
+    """Makes the matrices that crop one axis, resize it bilinearly with antialiasing, and blur it.
 
-    Output pixel s lies at c = start + (s + ½) · length/S of the input's axis and is the mean of
-    the crop's pixels under a triangle of half-width max(1, length/S) around c.
+    As PIL resizes: output pixel s lies at c = start + (s + ½) · length/S of the input's axis and is
+    the mean of the crop's pixels under a triangle of half-width max(1, length/S) around c. The blur
+    is a Gaussian with mirrored edges, `blur_radius` pixels of the output to each side.
 
     Args:
       start: float32 [B, K], first pixel of the crop.
       length: float32 [B, K], pixels of the crop, at least 1. Negative: the same crop, mirrored,
         where `start` is the end of the crop (its first pixel in the new order, plus one).
       size: integer scalar, pixels of the input's axis.
-      new_size: S.
+      new_size: S, more than the blur's radius.
+      sigma: float32 [B, K], the blur's standard deviation in pixels, above 0; None for no blur.
 
     Returns:
       Matrices [S, size]; every row sums to 1.
     """
     blocks = _blocks_of_rows(new_size)
+    if sigma is None:
+        return _resize(start, length, size, new_size, blocks)
+    radius = blur_radius(new_size)
+    width = min(new_size, blocks.shape[1] + 2 * radius)
+    first = np.clip(blocks[:, :1] - radius, 0, new_size - width)
+    blurred = first + np.arange(width, dtype=np.int32)  # [n, width], the rows that a block mixes
+    resize = _resize(start, length, size, new_size, blurred)
+    weights = tf.matmul(_blur(sigma, new_size, blocks, blurred), resize.weights)
+    return Banded(weights, resize.first, new_size)
+
+
+def _resize(start, length, size, new_size: int, rows: np.ndarray) -> Banded:
+    """The resizing matrices' rows that `rows`, int32 [n, r], names: weights [B, K, n, r, L]."""
     start, length = start[..., None, None], length[..., None, None]
     scale = length / new_size
     reach = tf.maximum(tf.abs(scale), 1.0)
-    centres = start + scale * (blocks.astype(np.float32) + 0.5)  # [B, K, n, b]
+    centres = start + scale * (rows.astype(np.float32) + 0.5)  # [B, K, n, r]
 
     # As wide as the largest crop needs: the rows' centres, their reach, and two for rounding.
     largest = tf.cast(size, tf.float32) / new_size
-    needed = (blocks.shape[1] - 1) * largest + 2 * tf.maximum(largest, 1.0)
+    needed = (rows.shape[1] - 1) * largest + 2 * tf.maximum(largest, 1.0)
     width = tf.minimum(size, tf.cast(tf.math.ceil(needed), tf.int32) + 2)
     first = tf.floor(tf.reduce_min(centres, axis=-1) - reach[..., 0])
     first = tf.clip_by_value(tf.cast(first, tf.int32), 0, size - width)  # [B, K, n]
@@ -111,7 +130,8 @@ def resample_matrices(
     pixels = tf.where((pixels > low) & (pixels < high), pixels / reach, 1e6)
     centres = centres / reach
     weights = tf.nn.relu(1 - tf.abs(pixels[..., None, :] - centres[..., None]))
-    return Banded(weights / tf.reduce_sum(weights, axis=-1, keepdims=True), first, new_size)
+    weights /= tf.reduce_sum(weights, axis=-1, keepdims=True)
+    return Banded(tf.ensure_shape(weights, [None, None, *rows.shape, None]), first, new_size)
 
 
 def blur_radius(image_size: int) -> int:
@@ -119,63 +139,45 @@ def blur_radius(image_size: int) -> int:
     return max(1, image_size // 20)
 
 
-def blur_matrices(sigma: tf.Tensor, image_size: int) -> Banded:
-    """Makes the matrices that blur one axis with a Gaussian and mirrored edges.
-
-    Args:
-      sigma: float32 [B, K], standard deviation in pixels, above 0.
-      image_size: S, more than the kernel's radius.
-
-    Returns:
-      Matrices [S, S]; every row sums to 1.
-    """
-    radius = blur_radius(image_size)
+def _blur(sigma: tf.Tensor, size: int, rows: np.ndarray, columns: np.ndarray) -> tf.Tensor:
+    """The blurring matrices' entries at `rows` [n, b] and `columns` [n, r]: [B, K, n, b, r]."""
+    radius = blur_radius(size)
     distance = tf.range(radius + 1, dtype=tf.float32)
     kernel = tf.exp(-0.5 * tf.square(distance / sigma[..., None]))  # [B, K, radius + 1]
     kernel /= 2 * tf.reduce_sum(kernel, axis=-1, keepdims=True) - 1  # only distance 0 is single
-
-    blocks = _blocks_of_rows(image_size)
-    width = min(image_size, blocks.shape[1] + 2 * radius)
-    first = np.clip(blocks[:, 0] - radius, 0, image_size - width)
-    windows = first[:, None] + np.arange(width)
-    taps = _blur_taps(image_size, radius)[:, blocks[..., None], windows[:, None]]  # [·, n, b, L]
+    taps = _blur_taps(size, radius)[:, rows[..., None], columns[:, None]]  # [radius + 1, n, b, r]
     weights = tf.matmul(tf.reshape(kernel, [-1, radius + 1]), taps.reshape(radius + 1, -1))
-    batch = tf.shape(sigma)
-    return Banded(
-        tf.reshape(weights, tf.concat([batch, taps.shape[1:]], axis=0)),
-        tf.broadcast_to(first.astype(np.int32), tf.concat([batch, first.shape], axis=0)),
-        image_size,
-    )
+    return tf.reshape(weights, tf.concat([tf.shape(sigma), taps.shape[1:]], axis=0))
 
 
-def apply_to_rows_and_columns(planes: tf.Tensor, rows: Banded, columns: Banded) -> tf.Tensor:
-    """Applies a matrix to each axis of every plane of every view.
+def apply_to_rows_and_columns(lines: tf.Tensor, rows: Banded, columns: Banded) -> tf.Tensor:
+    """Makes K views of each image by a matrix for each axis.
 
     Args:
-      planes: float32 [B, K, 3, H, W], or [B, 3, H, W] to make K views of the same planes.
-      rows: matrices [S, H].
-      columns: matrices [S, W].
+      lines: float32 [B, H, 3, W], images as lines of one colour each.
+      rows: matrices [S, H], n blocks of b.
+      columns: matrices [S, W], n blocks of b.
 
     Returns:
-      float32 [B, K, 3, S, S].
+      float32 [B, K, S, 3, S].
     """
-    return _multiply_and_turn(_multiply_and_turn(planes, rows), columns)
+    parts = tf.gather(lines, _windows(rows), axis=1, batch_dims=1)
+    shape = tf.shape(parts)  # [B, K, n, L, 3, W]
+    parts = tf.reshape(parts, tf.concat([shape[:4], [-1]], axis=0))  # all colours in one product
+    turned = tf.matmul(parts, rows.weights, transpose_a=True, transpose_b=True)  # [B, K, n, 3W, b]
+    turned = tf.reshape(turned, tf.concat([shape[:3], shape[4:], [-1]], axis=0))
+    parts = tf.gather(turned, _windows(columns), axis=4, batch_dims=2)  # [B, K, n, 3, n, L, b]
+    weights = columns.weights[:, :, None, None]
+    blocks = tf.matmul(parts, weights, transpose_a=True, transpose_b=True)  # [B, K, n, 3, n, b, b]
+    blocks = tf.transpose(blocks, [0, 1, 2, 5, 3, 4, 6])  # [B, K, n, b, 3, n, b]
+    count, side = rows.weights.shape[2:4]
+    shape = tf.concat([shape[:2], [count * side, 3, count * side]], axis=0)
+    return tf.reshape(blocks, shape)[:, :, : rows.num_rows, :, : columns.num_rows]
 
 
-def _multiply_and_turn(planes: tf.Tensor, matrices: Banded) -> tf.Tensor:
-    """[B, K, 3, H, W] or [B, 3, H, W] → [B, K, 3, W, S]: matrix · plane, transposed."""
-    weights, first, num_rows = matrices
-    windows = first[..., None] + tf.range(tf.shape(weights)[-1])  # [B, K, n, L]
-    if planes.shape.rank == 4:
-        parts = tf.gather(planes, windows, axis=2, batch_dims=1)  # [B, 3, K, n, L, W]
-        weights, views_first = weights[:, None], [0, 2, 1, 4, 3, 5]
-    else:
-        parts = tf.gather(planes, windows, axis=3, batch_dims=2)  # [B, K, 3, n, L, W]
-        weights, views_first = weights[:, :, None], [0, 1, 2, 4, 3, 5]
-    parts = tf.matmul(parts, weights, transpose_a=True, transpose_b=True)  # [B, ·, ·, n, W, b]
-    parts = tf.transpose(parts, views_first)  # [B, K, 3, W, n, b]
-    shape = tf.concat([tf.shape(parts)[:4], [-1]], axis=0)
-    return tf.reshape(parts, shape)[..., :num_rows]
+def _windows(matrices: Banded) -> tf.Tensor:
+    """The columns in the window of each block, int32 [B, K, n, L]."""
+    return matrices.first[..., None] + tf.range(tf.shape(matrices.weights)[-1])
 
 
 def _blocks_of_rows(num_rows: int) -> np.ndarray:

@@ -9,9 +9,9 @@ from msbreg_tf.augment import image_draws
 from msbreg_tf.data.seeds import order_seed, views_seed
 from msbreg_tf.data.source import Source
 
-# Images augmented by one call. A whole batch in one call would leave the other cores idle, and
-# float32 views of 512 images at 224 px take 1.2 GB for every call under way.
-_CHUNK = 32
+# Of float32 views made by one call. They should stay in a core's cache, and a whole batch in one
+# call would leave the other cores idle.
+_CHUNK_BYTES = 2 * 2**20
 
 
 def steps_per_epoch(num_images: int, batch_size: int) -> int:
@@ -106,7 +106,10 @@ def _records(source: Source, seed: int, batch_size: int, start_step: int) -> tf.
 
 def _augment_in_chunks(items: tf.data.Dataset, augment: Callable, batch_size: int):
     """{"images", "draws"} of single images → uint8 [N, K, S, S, 3]."""
-    chunk = max(n for n in range(1, min(_CHUNK, batch_size) + 1) if batch_size % n == 0)
+    height, width, _ = items.element_spec["images"].shape
+    views_bytes = items.element_spec["draws"].shape[0] * height * width * 3 * 4
+    most = min(max(1, _CHUNK_BYTES // views_bytes), batch_size)
+    chunk = max(n for n in range(1, most + 1) if batch_size % n == 0)
     chunks = items.batch(chunk, drop_remainder=True)
     views = _parallel_map(chunks, lambda chunk_items: augment(chunk_items)["images"])
     if chunk == batch_size:

@@ -16,12 +16,12 @@ def jitter_of(brightness=1.0, contrast=1.0, saturation=1.0, turn=0.0, order=0):
     )
 
 
-def to_planes(image):
-    return tf.constant(np.moveaxis(image, -1, 0)[None, None], tf.float32)
+def to_lines(image):
+    return tf.constant(np.moveaxis(image, -1, 1)[None, None], tf.float32)
 
 
-def to_image(planes):
-    return np.moveaxis(np.asarray(planes)[0, 0], 0, -1)
+def to_image(lines):
+    return np.moveaxis(np.asarray(lines)[0, 0], 1, -1)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def image():
 
 @pytest.mark.parametrize("turn", [-0.5, -0.1, 0.0, 0.03, 0.1, 1 / 3])
 def test_turn_hue_is_colorsys(image, turn):
-    got = to_image(colour.turn_hue(to_planes(image), tf.constant([[turn]])))
+    got = to_image(colour.turn_hue(to_lines(image), tf.constant([[turn]])))
     expected = []
     for pixel in image.reshape(-1, 3) / 255:
         h, s, v = colorsys.rgb_to_hsv(*pixel)
@@ -44,7 +44,7 @@ def test_turn_hue_is_colorsys(image, turn):
 
 
 def test_turn_hue_by_a_third_moves_red_to_green():
-    red = to_planes(np.full([2, 2, 3], [200.0, 10.0, 30.0]))
+    red = to_lines(np.full([2, 2, 3], [200.0, 10.0, 30.0]))
     got = to_image(colour.turn_hue(red, tf.constant([[1 / 3]])))
     np.testing.assert_allclose(got[0, 0], [30, 200, 10], atol=1e-3)
 
@@ -53,7 +53,7 @@ def test_turn_hue_by_a_third_moves_red_to_green():
 def test_jitter_in_every_order(image, order):
     # Strong enough that values leave 0..255 in the middle and at the end.
     strengths = (1.35, 1.4, 0.8, -0.09) if order % 2 else (0.65, 1.38, 1.2, 0.1)
-    got = to_image(colour.apply_jitter(to_planes(image), jitter_of(*strengths, order=order)))
+    got = to_image(colour.apply_jitter(to_lines(image), jitter_of(*strengths, order=order)))
     np.testing.assert_allclose(got, twin.jitter(image, *strengths, order), atol=2e-3)
     if order % 2:
         assert got.max() == 255  # the clip was needed
@@ -70,14 +70,14 @@ def test_jitter_in_every_order(image, order):
 )
 def test_jitter_by_hand(name, value, expected):
     """Of one colour, 0.2989 · 100 + 0.587 · 150 + 0.114 · 40 = 122.5."""
-    plain = to_planes(np.full([4, 4, 3], [100.0, 150.0, 40.0]))
+    plain = to_lines(np.full([4, 4, 3], [100.0, 150.0, 40.0]))
     got = to_image(colour.apply_jitter(plain, jitter_of(**{name: value})))
     np.testing.assert_allclose(got[1, 2], expected, atol=0.01)
 
 
 def test_jitter_of_strength_zero_changes_nothing(image):
     for order in (0, 9, 23):
-        got = to_image(colour.apply_jitter(to_planes(image), jitter_of(order=order)))
+        got = to_image(colour.apply_jitter(to_lines(image), jitter_of(order=order)))
         np.testing.assert_allclose(got, image, atol=1e-4)
 
 
@@ -88,28 +88,43 @@ def test_recolour_uses_each_views_own_parameters(image):
     strengths = [rng.uniform(0.6, 1.4, [2, 3]) for _ in range(3)] + [rng.uniform(-0.1, 0.1, [2, 3])]
     order = np.array([[0, 5, 11], [17, 22, 23]])
     drop = np.array([[True, False, False], [False, True, False]])
-    got = colour.recolour(
-        tf.constant(pictures.transpose(0, 1, 4, 2, 3), tf.float32),
+    words = colour.recolour(
+        tf.constant(pictures.transpose(0, 1, 2, 4, 3), tf.float32),
         colour.Jitter(*(tf.constant(s, tf.float32) for s in strengths), tf.constant(order)),
         tf.constant(drop),
     )
+    got = colour.pixels(words).numpy()
     for b in range(2):
         for k in range(3):
             expected = twin.jitter(pictures[b, k], *(s[b, k] for s in strengths), order[b, k])
             if drop[b, k]:
                 expected = np.repeat((expected @ twin.GREY)[..., None], 3, axis=-1)
-            np.testing.assert_allclose(
-                np.moveaxis(got[b, k].numpy(), 0, -1), expected, atol=2e-3
-            )
+            assert np.abs(got[b, k] - expected).max() < 0.501
 
 
-def test_finish_inverts_above_the_threshold_and_rounds():
+def rounded(lines, threshold=None):
+    threshold = None if threshold is None else tf.constant([[threshold]])
+    return colour.pixels(colour.recolour(lines, threshold=threshold)).numpy()[0, 0]
+
+
+def test_solarisation_inverts_above_the_threshold_and_values_are_rounded():
     values = np.array([[0, 0.49, 0.51, 100.5], [127, 127.5, 127.6, 128], [200, 254.6, 255, 3.2]])
-    planes = tf.constant(np.stack([values] * 3)[None, None], tf.float32)
-    got = colour.finish(planes, tf.constant([[127.5]]))
+    lines = to_lines(np.stack([values] * 3, axis=-1))
+    got = rounded(lines, 127.5)
+    assert got.dtype == np.uint8
+    assert got.shape == (3, 4, 3)
     expected = [[0, 0, 1, 101], [127, 128, 127, 127], [55, 0, 0, 3]]
-    assert got.dtype == tf.uint8
-    np.testing.assert_array_equal(got[0, 0, :, :, 0], expected)
-    np.testing.assert_array_equal(got[0, 0, :, :, 2], expected)
-    kept = colour.finish(planes, tf.constant([[255.0]]))
-    np.testing.assert_array_equal(kept[0, 0, :, :, 1], np.floor(values + 0.5))
+    for channel in range(3):
+        np.testing.assert_array_equal(got[..., channel], expected)
+    np.testing.assert_array_equal(rounded(lines, 255.0)[..., 1], np.floor(values + 0.5))
+
+
+def test_colours_keep_their_places():
+    image = np.random.default_rng(5).integers(0, 256, [5, 7, 3])
+    np.testing.assert_array_equal(rounded(to_lines(image)), image)
+
+
+def test_white_that_a_mean_has_raised_stays_white():
+    lines = to_lines(np.full([2, 2, 3], np.nextafter(np.float32(255), np.float32(256))))
+    assert (rounded(lines, 255.0) == 255).all()
+    assert (rounded(lines + 0.6) == 255).all()

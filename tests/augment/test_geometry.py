@@ -62,15 +62,16 @@ def test_statistics_of_crops(draws):
         assert abs(np.corrcoef(share, area[free > 50])[0, 1]) < 0.06
 
 
-def resample(image, box, size, mirrored=False):
+def resample(image, box, size, mirrored=False, sigma=None):
     top, left, height, width = (tf.constant([[float(part)]]) for part in box)
     if mirrored:
         left, width = left + width, -width
-    rows = geometry.resample_matrices(top, height, image.shape[0], size)
-    columns = geometry.resample_matrices(left, width, image.shape[1], size)
-    planes = tf.transpose(tf.cast(image, tf.float32), [2, 0, 1])[None]
-    planes = geometry.apply_to_rows_and_columns(planes, rows, columns)
-    return np.moveaxis(planes.numpy()[0, 0], 0, -1)
+    sigma = None if sigma is None else tf.constant([[sigma]])
+    rows = geometry.resample_matrices(top, height, image.shape[0], size, sigma)
+    columns = geometry.resample_matrices(left, width, image.shape[1], size, sigma)
+    lines = tf.transpose(tf.cast(image, tf.float32), [0, 2, 1])[None]
+    lines = geometry.apply_to_rows_and_columns(lines, rows, columns)  # [1, 1, S, 3, S]
+    return np.moveaxis(lines.numpy()[0, 0], 1, -1)
 
 
 @pytest.mark.parametrize(
@@ -94,21 +95,36 @@ def test_whole_image_at_its_own_size_is_unchanged(images):
 @pytest.mark.parametrize("sigma", [0.1, 0.7, 2.0])
 def test_blur_is_a_mirrored_gaussian(size, sigma):
     image = np.random.default_rng(1).uniform(0, 255, [size, size, 3])
-    matrices = geometry.blur_matrices(tf.constant([[sigma]]), size)
-    planes = tf.constant(image.transpose(2, 0, 1)[None, None], tf.float32)
-    got = geometry.apply_to_rows_and_columns(planes, matrices, matrices)[0, 0]
+    got = resample(image, (0, 0, size, size), size, sigma=sigma)
     expected = twin.blur(image, sigma, {8: 1, 32: 1, 35: 1, 96: 4}[size])
-    np.testing.assert_allclose(np.moveaxis(got.numpy(), 0, -1), expected, atol=1e-3)
+    np.testing.assert_allclose(got, expected, atol=1e-3)
 
 
-def test_many_views_are_the_single_ones(images):
-    """Blurs [B, K, 3, …] planes with a matrix for each view, against one view at a time."""
-    planes = tf.random.stateless_uniform([2, 4, 3, 10, 10], [0, 1])
-    sigma = tf.random.stateless_uniform([2, 4], [2, 3], 0.2, 2.0)
-    both = geometry.blur_matrices(sigma, 10)
-    got = geometry.apply_to_rows_and_columns(planes, both, both)
+@pytest.mark.parametrize("box", [(0, 0, 50, 70), (10, 5, 9, 12)])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_blur_follows_the_resize(images, box, mirrored):
+    """In one matrix; its edges are those of the crop, also where the image goes on."""
+    resized = twin.crop_and_resize(images[0], box, 45)
+    expected = twin.blur(resized[:, ::-1] if mirrored else resized, 1.5, 2)
+    np.testing.assert_allclose(resample(images[0], box, 45, mirrored, 1.5), expected, atol=2e-3)
+
+
+def test_many_views_are_the_single_ones():
+    """Each view of each image by its own matrix, against one at a time."""
+    lines = tf.random.stateless_uniform([2, 50, 3, 50], [0, 1])
+    start, length, sigma = (
+        tf.random.stateless_uniform([2, 4], [2, seed], low, high)
+        for seed, (low, high) in enumerate([(0, 9), (9, 40), (0.2, 2.0)])
+    )
+
+    def views(b, k):
+        parts = (part[b, k] for part in (start, length))
+        both = geometry.resample_matrices(*parts, 50, 40, sigma[b, k])
+        return geometry.apply_to_rows_and_columns(lines[b], both, both)
+
+    every = slice(None)
+    together = views(every, every)
     for b in range(2):
         for k in range(4):
-            one = geometry.blur_matrices(sigma[b : b + 1, k : k + 1], 10)
-            alone = geometry.apply_to_rows_and_columns(planes[b : b + 1, k : k + 1], one, one)
-            np.testing.assert_allclose(got[b, k], alone[0, 0], atol=1e-6)
+            alone = views(slice(b, b + 1), slice(k, k + 1))
+            np.testing.assert_allclose(together[b, k], alone[0, 0], atol=1e-6)

@@ -89,12 +89,21 @@ def blur(image, sigma, radius):
     return image
 
 
-def view(image, row, size, with_blur=True):
-    """One view, uint8 [S, S, 3], with the default strengths of Table 1."""
+def view(image, row, size, with_blur=True, blur_last=False):
+    """One view, uint8 [S, S, 3], with the default strengths of Table 1.
+
+    The layer blurs before it changes colours; `blur_last` is the order that Table 1 prints.
+    """
+
+    def blurred(view, its_turn):
+        its_turn = its_turn and with_blur
+        return blur(view, 0.1 + 1.9 * row[31], size // 20) if its_turn else view
+
     row = np.asarray(row, np.float64)
     view = crop_and_resize(image, crop_box(row, *image.shape[:2]), size)
     if row[22] < 0.5:
         view = view[:, ::-1]
+    view = blurred(view, not blur_last)
     if row[23] < 0.8:
         around = lambda strength, draw: 1 + strength * (2 * draw - 1)  # noqa: E731
         view = jitter(
@@ -107,8 +116,7 @@ def view(image, row, size, with_blur=True):
         )
     if row[29] < 0.2:
         view = np.repeat((view @ GREY)[..., None], 3, axis=-1)
-    if with_blur:
-        view = blur(view, 0.1 + 1.9 * row[31], 2 * (size // 20) // 2)
+    view = blurred(view, blur_last)
     if row[32] < 0.2:
         view = np.where(view > 127.5, 255 - view, view)
     return np.floor(view + 0.5).astype(np.uint8)

@@ -58,7 +58,7 @@ def test_any_start_gives_the_tail_of_the_uninterrupted_run(source):
 def test_global_seed_threads_and_chunks_do_not_matter(source, monkeypatch):
     whole = np.stack(batches(source))
     tf.random.set_seed(1234)
-    monkeypatch.setattr("msbreg_tf.data.views._CHUNK", 2)
+    monkeypatch.setattr("msbreg_tf.data.views._CHUNK_BYTES", 2 * K * 12 * 12 * 3 * 4)
     dataset = view_batches(source, crop_by_draws, 5, N, K, num_steps=8)
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from msbreg_tf.losses import uniformity_loss
+from msbreg_tf.losses import uniformity, uniformity_loss
 
 
 def slow_loss(p, t):
@@ -61,6 +61,22 @@ def test_gradient_equals_numerical(unit, spec):
         tape.watch(tensor)
         value = traced(tensor)
     np.testing.assert_allclose(tape.gradient(value, tensor), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("block", [1, 3, 4, 7, 20])
+def test_blocks_do_not_matter(unit, monkeypatch, block):
+    p = tf.constant(unit(7, 4))
+
+    def value_and_gradient():
+        with tf.GradientTape() as tape:
+            tape.watch(p)
+            loss = uniformity_loss(p)
+        return loss, tape.gradient(loss, p)
+
+    whole = value_and_gradient()
+    monkeypatch.setattr(uniformity, "_BLOCK", block)
+    for ours, expected in zip(value_and_gradient(), whole):
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_finite_where_a_plain_logarithm_underflows():
