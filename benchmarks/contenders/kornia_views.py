@@ -47,12 +47,16 @@ class Batches(data.IterableDataset):
         return views.unflatten(0, (-1, self._num_views))
 
 
-def run(settings, tick):
+def batches(settings):
+    """Batches of float32 [N, K, 3, S, S] in 0..1."""
     if torch.cuda.is_available():
-        for views in Batches(settings, "cuda", settings["batch"]):
-            torch.cuda.synchronize()
-            tick(views.shape[0] * views.shape[1])
+        return Batches(settings, "cuda", settings["batch"])
     cores = len(os.sched_getaffinity(0))
-    batches = Batches(settings, "cpu", _CHUNK)
-    for views in data.DataLoader(batches, batch_size=None, num_workers=cores):
+    return data.DataLoader(Batches(settings, "cpu", _CHUNK), batch_size=None, num_workers=cores)
+
+
+def run(settings, tick):
+    for views in batches(settings):
+        if views.is_cuda:
+            torch.cuda.synchronize()
         tick(views.shape[0] * views.shape[1])
