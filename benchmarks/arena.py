@@ -138,3 +138,24 @@ def compete(
             for name in list(workers)[:: 1 if number % 2 == 0 else -1]:
                 turns[name].append(workers[name].measure(seconds, skip))
     return turns, failed
+
+
+def output(python: str, module: str, *arguments: str) -> str:
+    """What a module that checks or measures by itself prints, in a process of its own.
+
+    Raises:
+      FailedError: it failed; the last line of its errors.
+    """
+    done = subprocess.run(
+        [python, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise FailedError(f"{module}: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+    return done.stdout.splitlines()[-1] if done.stdout.strip() else ""
+
+
+def peak_mib(contender: Contender, pieces: int) -> float:
+    """Largest resident size of a contender that does some pieces of work, in MiB."""
+    module = f"benchmarks.contenders.{contender.module}"
+    settings = json.dumps(contender.settings)
+    return float(output(contender.python, "benchmarks.peak_memory", module, settings, str(pieces)))

@@ -22,6 +22,9 @@ from benchmarks import arena, report
 PARTS = {
     "augmentation": ("Augmentation", 5, 4.0),
     "training": ("Training step", 5, 10.0),
+    "loss_terms": ("Losses", 5, 0.5),
+    "startup": ("Start and memory", 5, 0.0),
+    "limits": ("What the machine can do", 5, 1.0),
 }
 PACKAGES = (
     *("tensorflow", "keras-cv"),

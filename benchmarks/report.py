@@ -1,6 +1,5 @@
 """From turns to Markdown: medians, spread, ratios within rounds, and the machine they hold for."""
 
-import os
 import platform
 import re
 import statistics
@@ -8,6 +7,7 @@ import statistics
 import psutil
 
 from benchmarks.arena import Turn
+from benchmarks.turns import cores
 
 
 def table(turns: dict[str, list[Turn]], failed: dict[str, str], unit: str, cpu_unit: str) -> str:
@@ -19,7 +19,7 @@ def table(turns: dict[str, list[Turn]], failed: dict[str, str], unit: str, cpu_u
       unit: of the rates, "views/s".
       cpu_unit: "CPU ms per view".
     """
-    ours = next(iter(turns.values()))
+    ours = next(iter(turns.values()), [])
     lines = [
         f"| | {unit}, median | least to most | {cpu_unit} | ours is × as fast | least to most |",
         "|---|---|---|---|---|---|",
@@ -27,7 +27,7 @@ def table(turns: dict[str, list[Turn]], failed: dict[str, str], unit: str, cpu_u
     for name, theirs in turns.items():
         rates = [turn.rate for turn in theirs]
         cpu = 1000 * statistics.median(turn.cpu_seconds for turn in theirs)
-        cells = [name, number(statistics.median(rates)), spread(rates), number(cpu)]
+        cells = [name, number(median_rate(theirs)), spread(rates), number(cpu)]
         if theirs is ours:
             cells += ["", ""]
         else:
@@ -36,6 +36,10 @@ def table(turns: dict[str, list[Turn]], failed: dict[str, str], unit: str, cpu_u
         lines.append("| " + " | ".join(cells) + " |")
     lines += [f"| {name} | not measured: {reason} | | | | |" for name, reason in failed.items()]
     return "\n".join(lines)
+
+
+def median_rate(turns: list[Turn]) -> float:
+    return statistics.median(turn.rate for turn in turns)
 
 
 def ratios(ours: list[Turn], theirs: list[Turn]) -> list[float]:
@@ -54,9 +58,8 @@ def number(value: float) -> str:
 
 def machine() -> str:
     """Processor, cores, memory, accelerators, in one line."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = psutil.virtual_memory().total / 2**30
-    return f"{cores} cores of {_processor()}, {memory:.0f} GiB; {_gpus()}"
+    return f"{cores()} cores of {_processor()}, {memory:.0f} GiB; {_gpus()}"
 
 
 def _processor() -> str:

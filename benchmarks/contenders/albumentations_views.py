@@ -35,7 +35,8 @@ def batches(settings):
         prepare=lambda image: image,
     )
     # A worker per core already; OpenCV's own threads would only get in each other's way.
-    return view_loader.loader(views, settings["batch"], lambda worker: cv2.setNumThreads(0))
+    cv2.setNumThreads(0)
+    return view_loader.loader(views, settings["batch"])
 
 
 def run(settings, tick):

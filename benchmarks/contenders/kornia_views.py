@@ -3,12 +3,12 @@
 With PyTorch's own two threads in one process it was several times slower on two cores.
 """
 
-import os
-
 import kornia.augmentation as kornia
 import numpy as np
 import torch
 from torch.utils import data
+
+from benchmarks.contenders import view_loader
 
 _CHUNK = 16  # images in one call; on two cores faster than 64
 
@@ -51,8 +51,7 @@ def batches(settings):
     """Batches of float32 [N, K, 3, S, S] in 0..1."""
     if torch.cuda.is_available():
         return Batches(settings, "cuda", settings["batch"])
-    cores = len(os.sched_getaffinity(0))
-    return data.DataLoader(Batches(settings, "cpu", _CHUNK), batch_size=None, num_workers=cores)
+    return view_loader.loader(Batches(settings, "cpu", _CHUNK), batch=None)
 
 
 def run(settings, tick):

@@ -1,11 +1,13 @@
 """What the peers on PyTorch share: images in memory, and a DataLoader with a worker per core."""
 
-import os
 from collections.abc import Callable
+from typing import Optional
 
 import numpy as np
 import torch
 from torch.utils import data
+
+from benchmarks.turns import cores, die_with_parent
 
 
 class Views(data.Dataset):
@@ -27,15 +29,21 @@ class Views(data.Dataset):
         return stack(views)
 
 
-def loader(views: Views, batch: int, start: Callable = lambda worker: None) -> data.DataLoader:
-    """Batches [N, K, …] without end: an end would empty the pipeline every few batches."""
-    endless = data.RandomSampler(views, replacement=True, num_samples=10**12)
+def loader(views: data.Dataset, batch: Optional[int]) -> data.DataLoader:
+    """Batches [N, K, …] without end: an end would empty the pipeline every few batches.
+
+    Args:
+      views: of single images, or, if `batch` is None, an iterable of batches without end.
+      batch: images in a batch.
+    """
+    endless = batch and data.RandomSampler(views, replacement=True, num_samples=10**12)
     return data.DataLoader(
         views,
         batch_size=batch,
         sampler=endless,
-        num_workers=len(os.sched_getaffinity(0)),
-        worker_init_fn=start,
+        num_workers=cores(),
+        multiprocessing_context="fork",
+        worker_init_fn=lambda worker: die_with_parent(),
     )
 
 
