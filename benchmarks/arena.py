@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from typing import Any
 
 import psutil
@@ -74,8 +75,9 @@ class Worker:
         """Lets it work for at least `seconds` after `skip` pieces."""
         before = self._cpu_seconds()
         self._signal(signal.SIGCONT)
-        self._process.stdin.write(json.dumps({"seconds": seconds, "skip": skip}) + "\n")
-        self._process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # what it died of is read below
+            self._process.stdin.write(json.dumps({"seconds": seconds, "skip": skip}) + "\n")
+            self._process.stdin.flush()
         answer = self._read()
         self._signal(signal.SIGSTOP)
         cpu = self._cpu_seconds() - before
@@ -121,23 +123,41 @@ def compete(
 
     Returns:
       {name: its turns, one per round}, and {name: why it did not take part}.
+
+    Raises:
+      FailedError: the first contender, ours, failed; without it there is nothing to compare.
     """
     workers, failed = {}, {}
     with contextlib.ExitStack() as stack:
         for contender in contenders:
             worker = Worker(contender)
             stack.callback(worker.close)
-            try:
-                worker.wait_until_ready()
-            except FailedError as error:
-                failed[contender.name] = str(error)
-            else:
-                workers[contender.name] = worker
+            workers[contender.name] = worker
+            _try(workers, failed, contender.name, worker.wait_until_ready)
         turns = {name: [] for name in workers}
         for number in range(rounds):
             for name in list(workers)[:: 1 if number % 2 == 0 else -1]:
-                turns[name].append(workers[name].measure(seconds, skip))
-    return turns, failed
+                turn = _try(workers, failed, name, lambda w=workers[name]: w.measure(seconds, skip))
+                turns[name].append(turn)
+            progress(f"round {number + 1} of {rounds} done")
+    if contenders[0].name in failed:
+        raise FailedError(f"{contenders[0].name}: {failed[contenders[0].name]}")
+    return {name: turns[name] for name in workers}, failed
+
+
+def _try(workers, failed, name: str, action):
+    """Returns what `action` does; if it fails, `name` is out."""
+    try:
+        return action()
+    except FailedError as error:
+        failed[name] = str(error)
+        del workers[name]
+    finally:
+        progress(f"{name}: {failed.get(name, 'done')}")
+
+
+def progress(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 def output(python: str, module: str, *arguments: str) -> str:
