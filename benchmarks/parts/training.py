@@ -1,5 +1,6 @@
 """Images per second of whole training steps, ours and PyTorch's BYOL, and where the time goes."""
 
+import json
 import os
 import statistics
 
@@ -44,10 +45,28 @@ def run(folder: str, rounds: int, seconds: float) -> str:
         f"ResNet-18 (width 64), {SIZE} px, K = {NUM_VIEWS}, D = 128, batch {BATCH}, images of "
         f"{IMAGE_SIDE} × {IMAGE_SIDE} in memory:",
         report.table(turns, failed, "images/s", "CPU ms per image"),
+        same_step(folder),
     ]
     if not failed:
         sections.append(shares(turns))
     return "\n\n".join(sections)
+
+
+def same_step(folder: str) -> str:
+    """How far PyTorch's features and BYOL loss are from ours with the same weights and images."""
+    images, weights = (os.path.join(folder, name) for name in ("few.npy", "weights.npz"))
+    write_images(images, 16, SIZE, SIZE)
+    arena.output(arena.OURS, "benchmarks.same.keras_encoder", images, weights)
+    try:
+        found = arena.output(arena.PEERS, "benchmarks.same.torch_encoder", images, weights)
+    except (arena.FailedError, FileNotFoundError) as error:
+        return f"Whether both compute the same was not checked: {error}"
+    distance = json.loads(found)
+    return (
+        "With the same weights and images, PyTorch's features differ from ours by "
+        f"{distance['features']:.0e} of the largest one, and BYOL's loss (K = 2, batch norm in "
+        f"training mode) by {distance['loss']:.0e} of itself."
+    )
 
 
 def shares(turns: dict[str, list[arena.Turn]]) -> str:
