@@ -1,17 +1,21 @@
 # make quickstart   own environment, train on real images, export, evaluate (about 5 minutes, 2 cores)
 # make test         own environment, all tests (about 14 minutes, 2 cores)
+# make bench        measurements beside other libraries, into benchmarks/RESULTS.md
 # make lint         ruff, as .ci/run has it
 
 PYTHON := .venv/bin/python
 RUFF := .venv/bin/ruff
 
-.PHONY: quickstart test lint format lock clean
+.PHONY: quickstart test bench lint format lock clean
 
 quickstart: .venv/ready
 	$(PYTHON) -m tools.quickstart --flagfile=flags/quickstart.cfg --workdir=runs/quickstart
 
 test: .venv/ready
 	$(PYTHON) -m pytest
+
+bench: .venv/ready .venv-bench/ready
+	$(PYTHON) -m benchmarks.bench --output=benchmarks/RESULTS.md
 
 lint: .venv/ready
 	$(RUFF) check .
@@ -23,6 +27,9 @@ format: .venv/ready
 
 .venv/ready: requirements.txt tools/make_venv.sh
 	sh tools/make_venv.sh
+
+.venv-bench/ready: benchmarks/requirements.txt tools/make_bench_venv.sh .venv/ready
+	sh tools/make_bench_venv.sh
 
 # Needs uv (https://docs.astral.sh/uv).
 lock:

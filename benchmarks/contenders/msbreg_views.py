@@ -1,0 +1,30 @@
+"""Views as `msbreg_tf.train` makes them: `view_batches` with `MultiViewAugmentation`."""
+
+import msbreg_tf  # noqa: F401 - sets TensorFlow's environment, so it must come before TensorFlow
+
+import numpy as np  # isort: skip
+
+from msbreg_tf.augment import build_augmentation  # isort: skip
+from msbreg_tf.config import config_from_settings  # isort: skip
+from msbreg_tf.data import view_batches  # isort: skip
+from msbreg_tf.data.source import MemorySource  # isort: skip
+
+
+def memory_source(path: str) -> MemorySource:
+    """The images of a .npy file, as pixels in memory."""
+    images = np.load(path)
+    return MemorySource("benchmark", images, lambda pixels: pixels, images.shape[1:3])
+
+
+def batches(settings):
+    """Data set of uint8 [N, K, S, S, 3], without end."""
+    views = settings["num_views"]
+    config = config_from_settings({"image_size": settings["size"], "num_views": views})
+    source = memory_source(settings["images"])
+    augment = build_augmentation(config)
+    return view_batches(source, augment, batch_size=settings["batch"], num_views=views)
+
+
+def run(settings, tick):
+    for views in batches(settings):
+        tick(views.shape[0] * views.shape[1])

@@ -1,0 +1,33 @@
+"""Peak memory of a contender: python -m benchmarks.peak_memory MODULE SETTINGS PIECES.
+
+Lets it do some pieces of work in this process and prints its largest resident size so far, in MiB.
+"""
+
+import importlib
+import json
+import os
+import resource
+import sys
+
+from benchmarks.turns import die_with_parent
+
+
+def main():
+    die_with_parent()
+    module, settings, pieces = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
+    settings.pop("warm_up", None)
+    done = 0
+
+    def tick(count):
+        nonlocal done
+        done += 1
+        if done == pieces:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            print(peak / (2**20 if sys.platform == "darwin" else 2**10), flush=True)
+            os._exit(0)
+
+    importlib.import_module(module).run(settings, tick)
+
+
+if __name__ == "__main__":
+    main()
