@@ -19,11 +19,15 @@ def trust_ratio(gradient: tf.Tensor, weight: tf.Tensor, trust_coefficient: float
     Returns:
       float32 scalar.
     """
-    gradient_norm = tf.norm(gradient)
-    weight_norm = tf.norm(weight)
+    gradient_norm, weight_norm = _norm(gradient), _norm(weight)
     usable = tf.logical_and(gradient_norm > 0, weight_norm > 0)
     safe_norm = tf.where(usable, gradient_norm, 1.0)
     return tf.where(usable, trust_coefficient * weight_norm / safe_norm, 1.0)
+
+
+def _norm(tensor: tf.Tensor) -> tf.Tensor:
+    """‖x‖ without a copy of x: `tf.norm` writes all squares to memory first."""
+    return tf.sqrt(2.0 * tf.nn.l2_loss(tensor))
 
 
 def adapt(

@@ -4,6 +4,7 @@
 "networks": forward and backward passes of the networks on those views, and plain SGD.
 """
 
+import dataclasses
 import tempfile
 
 import msbreg_tf  # noqa: F401 - sets TensorFlow's environment, so it must come before TensorFlow
@@ -48,7 +49,10 @@ class TimedRun(train.Run):
 def make_run(settings, workdir: str) -> TimedRun:
     """A run of the recipe for STL-10 on the benchmark's images."""
     train.open_source = lambda data: msbreg_views.memory_source(settings["images"])
-    return TimedRun(recipe(settings, workdir), Workdir(workdir))
+    run = TimedRun(recipe(settings, workdir), Workdir(workdir))
+    # What is logged once an epoch would otherwise be logged every few steps.
+    run.length = dataclasses.replace(run.length, steps_per_epoch=_ENDLESS)
+    return run
 
 
 def recipe(settings, workdir: str) -> Config:
