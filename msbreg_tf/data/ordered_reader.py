@@ -87,7 +87,11 @@ class OrderedReader:
         if not self._arrivals.empty():
             return None
         if self._error is not None:
-            raise RunFailedError(f"{self._name}: {self._error}") from self._error
+            reason = str(self._error).splitlines()[0]
+            raise RunFailedError(
+                f"{self._name}: {reason} Workers need the same version of this project and of "
+                "TensorFlow, and the images under the same paths as here."
+            ) from self._error
         if ended:
             return "the workers have finished without it"
         if self._quiet_for() > _PROBE_AFTER:

@@ -5,7 +5,6 @@ in `views.py`. They come back in any order and are put in theirs here.
 """
 
 import contextlib
-import math
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any, Optional
