@@ -7,6 +7,7 @@ prints the flag that training needs, --data_service=grpc://HOST:5050. Workers re
 the same paths as the training machine. They may join and leave at any time. Ctrl-C ends it.
 """
 
+import os
 import signal
 import socket
 import threading
@@ -89,6 +90,8 @@ def main(argv: list[str]) -> None:
         for server in reversed(servers):
             server.stop()
     print("Stopped.", flush=True)
+    # A worker whose dispatcher is gone would hold the interpreter's end up, for an hour.
+    os._exit(0)
 
 
 def _checked_dispatcher() -> Optional[str]:
