@@ -5,7 +5,10 @@ one checks it, so a `Config` that exists is valid. Nothing here imports TensorFl
 """
 
 import dataclasses
+import re
 from typing import Any, Optional
+
+_SERVICE_ADDRESS = re.compile(r"grpc://(\[[0-9a-fA-F:.]+\]|[^/:\s\[\]]+):\d{1,5}")
 
 
 def setting(
@@ -94,6 +97,26 @@ class DataConfig(_Checked):
     shuffle_buffer: int = setting(
         16384, "Images in the shuffle buffer when the data set is streamed.", low=1
     )
+    data_service: Optional[str] = setting(
+        None,
+        "Dispatcher of a tf.data service whose workers read, decode and augment the images: "
+        "grpc://HOST:PORT, as `python -m tools.data_service` prints it. Results are the same.",
+        changes_result=False,
+    )
+    service_buffer_mb: int = setting(
+        4096,
+        "Memory for batches that came from --data_service and wait for their turn, in MiB.",
+        low=1,
+        changes_result=False,
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.data_service is not None and not _SERVICE_ADDRESS.fullmatch(self.data_service):
+            raise ValueError(
+                f"--data_service={self.data_service}: expected grpc://HOST:PORT, for example "
+                "grpc://localhost:5050."
+            )
 
 
 @dataclasses.dataclass(frozen=True)

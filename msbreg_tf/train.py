@@ -10,6 +10,7 @@ import contextlib
 import platform
 import sys
 import traceback
+from collections.abc import Iterator
 
 import tensorflow as tf
 from tensorflow import keras
@@ -21,6 +22,7 @@ from msbreg_tf.augment import build_augmentation
 from msbreg_tf.checkpoints import Checkpoints
 from msbreg_tf.config import Config
 from msbreg_tf.data import labelled_images, open_source, probe_views, view_batches
+from msbreg_tf.data.service import check_service, service_batches
 from msbreg_tf.determinism import make_sums_reproducible
 from msbreg_tf.errors import RunFailedError
 from msbreg_tf.export import export_encoder
@@ -73,6 +75,8 @@ class Run:
         self.workdir = workdir
         self.strategy = make_strategy(config)
         self.source = open_source(config.data)
+        if config.data.data_service:
+            check_service(config.data.data_service, self.source)
         self.length = Length.of(config, self.source.num_images)
         self.augment = build_augmentation(config)
         self.knn_data = _knn_data(config)
@@ -112,8 +116,9 @@ class Run:
             return
         installed = self._callbacks()
         try:
-            # Named, since fit would only notice the end of the data inside a step too many.
-            self.model.fit(self._views(), steps_per_epoch=steps, verbose=0, callbacks=installed)
+            with self._views() as views:
+                # Named, since fit would only notice the end of the data inside a step too many.
+                self.model.fit(views, steps_per_epoch=steps, verbose=0, callbacks=installed)
         finally:
             for callback in installed:
                 if hasattr(callback, "close"):
@@ -143,16 +148,27 @@ class Run:
         print(f"Exported the encoder of step {step:,} to {folder}")
         return folder
 
-    def _views(self) -> tf.data.Dataset:
-        return view_batches(
+    @contextlib.contextmanager
+    def _views(self) -> Iterator[tf.data.Dataset]:
+        choices = {
+            "seed": self.config.run.seed,
+            "batch_size": self.config.optimizer.batch_size,
+            "num_views": self.config.objective.num_views,
+            "start_step": self.first_step,
+            "num_steps": self.length.total_steps,
+        }
+        data = self.config.data
+        if not data.data_service:
+            yield view_batches(self.source, self.augment, **choices)
+            return
+        with service_batches(
+            data.data_service,
             self.source,
             self.augment,
-            seed=self.config.run.seed,
-            batch_size=self.config.optimizer.batch_size,
-            num_views=self.config.objective.num_views,
-            start_step=self.first_step,
-            num_steps=self.length.total_steps,
-        )
+            buffer_mb=data.service_buffer_mb,
+            **choices,
+        ) as views:
+            yield views
 
     def _callbacks(self) -> list[keras.callbacks.Callback]:
         run, optimizer, length = self.config.run, self.config.optimizer, self.length

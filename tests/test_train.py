@@ -159,6 +159,25 @@ def test_sigterm_saves_and_exits_with_its_own_code(finished, tmp_path):
     assert read_metrics(workdir)[-1] == read_metrics(finished[0])[-1]
 
 
+@pytest.mark.slow
+def test_with_a_data_service_killed_and_continued_it_is_the_same_run(finished, tmp_path):
+    """Its workers belong to this process, the run that is killed does not."""
+    servers = tf.data.experimental.service
+    dispatcher = servers.DispatchServer()
+    config = servers.WorkerConfig(dispatcher_address=dispatcher.target.split("://")[1])
+    workers = [servers.WorkerServer(config) for _ in range(2)]
+    workdir = str(tmp_path / "served")
+    process = start(workdir, data_service=dispatcher.target)
+    wait_for_step(workdir, 6, process)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL, process.stdout.read()
+    output, _ = start(workdir, data_service=dispatcher.target).communicate(timeout=300)
+    assert "Continuing from step" in output
+    assert "made here" not in output
+    assert metrics_bytes(workdir) == metrics_bytes(finished[0])
+    del workers
+
+
 def test_starting_a_finished_run_again_only_exports(finished, capsys):
     workdir, _ = finished
     before = read_metrics(workdir)
@@ -319,6 +338,8 @@ def test_data_that_ends_early_is_no_success(tmp_path, monkeypatch):
         ({"image_size": 16, "stem": "imagenet"}, ["--image_size=16"]),
         ({"knn_every": 1, "knn_test_split": "dev"}, ["--knn_test_split=dev"]),
         ({"dataset": "folder", "split": "train"}, ["--data_dir"]),
+        ({"data_service": "localhost:5050"}, ["--data_service=localhost:5050", "grpc://HOST:PORT"]),
+        ({"data_service": "grpc://localhost:1"}, ["--data_service", "tools.data_service"]),
     ],
 )
 def test_bad_input_is_one_line_with_flag_value_and_remedy(tmp_path, changes, words):

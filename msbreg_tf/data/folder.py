@@ -107,6 +107,9 @@ class FolderSource(Source):
         image.set_shape([None, None, 3])
         return image
 
+    def held_records(self):
+        return self._paths
+
     def keep_broken_log(self, path):
         with open(path, "ab") as log:
             log.writelines(os.fsencode(broken) + b"\n" for broken in self.broken_files())
@@ -118,11 +121,21 @@ class FolderSource(Source):
         with open(self._log, "rb") as log:
             return sorted({os.fsdecode(line) for line in log.read().splitlines() if line})
 
-    def _report(self, path: tf.Tensor) -> tf.Operation:
-        # On a worker of the tf.data service this lands in a file of the worker's machine.
+    def _report(self, path: tf.Tensor) -> tf.Tensor:
         log = "file://" + self._log
-        full = tf.strings.join([self._root, path])
-        return tf.cond(path == b"", tf.no_op, lambda: tf.print(full, output_stream=log))
+
+        def write(broken):
+            full = tf.strings.join([self._root, broken])
+            with tf.control_dependencies([tf.print(full, output_stream=log)]):
+                return 1
+
+        def try_to_write():
+            lines = tf.data.Dataset.from_tensors(path).map(write)
+            return lines.ignore_errors().reduce(0, lambda count, one: count + one)
+
+        # A worker of the tf.data service may have no such folder. That costs the line of the log;
+        # as an error it would count as the failure of the next candidate.
+        return tf.cond(path == b"", lambda: 0, try_to_write)
 
     def _first_good(self, paths: Sequence[bytes]) -> bytes:
         for path in paths:

@@ -43,6 +43,18 @@ class Source(abc.ABC):
     def decode(self, record: tf.Tensor) -> tf.Tensor:
         """Turns a record into uint8 [H, W, 3] with graph operations only."""
 
+    @abc.abstractmethod
+    def held_records(self) -> tf.Tensor:
+        """Every record by its index, [n] or [n, H, W, 3], for access in any order.
+
+        Raises:
+          ValueError: the records are streamed from disk.
+        """
+
+    def records_elsewhere(self) -> tf.Tensor:
+        """What `held_records` returns, by graph operations that work on another machine."""
+        return self.held_records()
+
     @property
     def fingerprint(self) -> str:
         """What must stay the same for a run on these images to be continued."""
@@ -65,6 +77,7 @@ class MemorySource(Source):
         records: Union[np.ndarray, tf.Tensor],
         decode: Callable[[tf.Tensor], tf.Tensor],
         image_shape: Optional[tuple[int, int]] = None,
+        read_again: Optional[Callable[[], tf.Tensor]] = None,
     ):
         """Holds `records`.
 
@@ -73,10 +86,13 @@ class MemorySource(Source):
           records: [n] strings or [n, H, W, 3] uint8.
           decode: one record → uint8 [H, W, 3].
           image_shape: (H, W) if all images have the same.
+          read_again: reads `records` from files, with graph operations only. Without it, other
+            machines receive the records themselves, of less than 2 GiB.
         """
         self.name = name
         self.image_shape = image_shape
         self._decode = decode
+        self._read_again = read_again
         # tf.data runs on the CPU; without this, pixels would lie on a GPU and move for every image.
         with tf.device("CPU"):
             self._records = tf.convert_to_tensor(records)
@@ -89,6 +105,12 @@ class MemorySource(Source):
 
     def decode(self, record):
         return self._decode(record)
+
+    def held_records(self):
+        return self._records
+
+    def records_elsewhere(self):
+        return self._read_again() if self._read_again else self._records
 
 
 def permutation(length: int, seed: tf.Tensor) -> tf.Tensor:

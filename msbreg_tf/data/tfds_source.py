@@ -61,6 +61,13 @@ class StreamSource(Source):
     def decode(self, record):
         return _decode(record, self.image_shape)
 
+    def held_records(self):
+        raise ValueError(
+            f"--data_service: {self.name} is streamed, for it needs more than --cache_mb, and a "
+            "stream has no step that could be read alone. Use a larger --cache_mb, as much as the "
+            "images need on disk, or the same images as files with --dataset=folder."
+        )
+
 
 def open_tfds(config: DataConfig) -> Source:
     """Opens any TFDS data set with images, or its imagenet2012 for --dataset=imagenet100.
@@ -90,7 +97,13 @@ def open_tfds(config: DataConfig) -> Source:
         logging.info("%s: streamed, for it needs more than --cache_mb=%d.", name, config.cache_mb)
         return StreamSource(name, records, count, config.shuffle_buffer, shape)
     strings = np.array(held, dtype=object)
-    return MemorySource(name, strings, lambda record: _decode(record, shape), shape)
+    return MemorySource(
+        name,
+        strings,
+        lambda record: _decode(record, shape),
+        shape,
+        read_again=lambda: records.batch(count, drop_remainder=True).get_single_element(),
+    )
 
 
 def labelled_examples(dataset: str, split: str, data_dir: Optional[str]) -> tf.data.Dataset:

@@ -62,6 +62,34 @@ def view_batches(
     records = _records(source, seed, batch_size, start_step)
     if num_steps is not None:
         records = records.take(max(0, num_steps - start_step) * batch_size)
+    views = batches_of(records, source, augment, seed, batch_size, num_views)
+    options = tf.data.Options()
+    options.deterministic = True
+    if num_steps is not None:
+        # Keras learns the end of a data set of unknown length from the failure of a step, half of
+        # which may have happened by then.
+        length = max(0, num_steps - start_step)
+        views = views.apply(tf.data.experimental.assert_cardinality(length))
+    return views.with_options(options).prefetch(2)
+
+
+def batches_of(
+    records: tf.data.Dataset,
+    source: Source,
+    augment: Callable,
+    seed: int,
+    batch_size: int,
+    num_views: int,
+) -> tf.data.Dataset:
+    """Batches of views of records in the order given; works inside `interleave`.
+
+    Args:
+      records: ((index, record), position), position counting all images since the run's beginning.
+      source, augment, seed, batch_size, num_views: as for `view_batches`.
+
+    Returns:
+      Data set of uint8 [N, K, S, S, 3] of static shape.
+    """
     images_per_epoch = steps_per_epoch(source.num_images, batch_size) * batch_size
 
     def decode_and_draw(record, position):
@@ -75,18 +103,9 @@ def view_batches(
         return augment({name: value[tf.newaxis] for name, value in item.items()})["images"][0]
 
     if source.image_shape is None:  # images of different sizes do not stack
-        views = _parallel_map(records, augment_one).batch(batch_size, drop_remainder=True)
-    else:
-        items = _parallel_map(records, decode_and_draw)
-        views = _augment_in_chunks(items, augment, batch_size)
-    options = tf.data.Options()
-    options.deterministic = True
-    if num_steps is not None:
-        # Keras learns the end of a data set of unknown length from the failure of a step, half of
-        # which may have happened by then.
-        length = max(0, num_steps - start_step)
-        views = views.apply(tf.data.experimental.assert_cardinality(length))
-    return views.with_options(options).prefetch(2)
+        return _parallel_map(records, augment_one).batch(batch_size, drop_remainder=True)
+    items = _parallel_map(records, decode_and_draw)
+    return _augment_in_chunks(items, augment, batch_size)
 
 
 def _records(source: Source, seed: int, batch_size: int, start_step: int) -> tf.data.Dataset:

@@ -1,0 +1,158 @@
+"""Elements that arrive in any order, handed out in theirs; what does not arrive is made here."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Optional
+
+from msbreg_tf.errors import RunFailedError
+
+# Seconds. Of a new job the first element takes longest: workers read and compile before it.
+_POLL = 0.5
+_PATIENCE_AT_FIRST = 300.0
+_PATIENCE = 60.0
+_PROBE_AFTER = 5.0
+_OUTAGE = 10.0
+
+
+class OrderedReader:
+    """Hands out the element of each step, in order, whatever arrives when, twice or not at all.
+
+    A thread of its own receives. At most `limit` elements wait for their turn; when as many have
+    come before the one that is due, or none came for a while, the due one is made here, by the same
+    pure function of the step. So neither order nor loss changes a bit of what is handed out.
+    """
+
+    def __init__(
+        self,
+        receive: Callable[[int], Iterable[tuple[int, Any]]],
+        make_here: Callable[[int], Any],
+        why_unreachable: Callable[[], Optional[str]],
+        *,
+        name: str,
+        first: int,
+        limit: int,
+    ):
+        """Starts to receive.
+
+        Args:
+          receive: step → (step, element) of all steps from there on, in any order; may block.
+          make_here: step → element.
+          why_unreachable: None if the sender's host answers, else the reason.
+          name: the sender, as messages call it.
+          first: first step.
+          limit: elements that may wait.
+        """
+        self._receive, self._make_here = receive, make_here
+        self._why_unreachable = why_unreachable
+        self._name, self._limit = name, limit
+        self._due = first
+        self._waiting = {}
+        self._arrivals = queue.Queue(maxsize=1)
+        self._error: Optional[Exception] = None
+        self._heard, self._patience = time.monotonic(), _PATIENCE_AT_FIRST
+        self._outage_since: Optional[float] = None
+        self._silent = False
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._keep_receiving, name=name, daemon=True)
+        self._thread.start()
+
+    def element(self, step: int) -> Any:
+        """The element of `step`; steps must be asked for one after the other.
+
+        Raises:
+          RunFailedError: the sender failed or can't be reached any more.
+        """
+        self._due = step
+        while step not in self._waiting:
+            if reason := self._reason_to_make_it_here():
+                if not self._silent:
+                    print(f"{self._name}: step {step:,} is made here: {reason}.", flush=True)
+                self._silent = self._quiet_for() > self._patience
+                return self._make_here(step)
+            self._take()
+        return self._waiting.pop(step)
+
+    def close(self) -> None:
+        """Ends the thread as soon as it can be ended."""
+        self._closed.set()
+
+    def _reason_to_make_it_here(self) -> Optional[str]:
+        if self._closed.is_set():
+            raise RunFailedError(f"{self._name}: closed.")
+        if len(self._waiting) >= self._limit:
+            return f"{len(self._waiting)} later ones came before it"
+        ended = not self._thread.is_alive()  # asked before the queue is, or the last one is missed
+        if not self._arrivals.empty():
+            return None
+        if self._error is not None:
+            reason = str(self._error).splitlines()[0]
+            raise RunFailedError(
+                f"{self._name}: {reason} Workers need the same version of this project and of "
+                "TensorFlow, and the images under the same paths as here."
+            ) from self._error
+        if ended:
+            return "the workers have finished without it"
+        if self._quiet_for() > _PROBE_AFTER:
+            self._fail_after_long_outage()
+        if self._quiet_for() > self._patience:
+            return (
+                f"no worker has sent anything for {self._quiet_for():.0f} s. So will be the "
+                "following ones, until a worker does"
+            )
+        return None
+
+    def _fail_after_long_outage(self) -> None:
+        reason, now = self._why_unreachable(), time.monotonic()
+        if reason is None:
+            self._outage_since = None
+            return
+        self._outage_since = self._outage_since or now
+        if now - self._outage_since > _OUTAGE:
+            raise RunFailedError(
+                f"{self._name}: the dispatcher is gone ({reason}). Start it again, and then the "
+                "same command; checkpoints are kept. Without --data_service it continues too."
+            )
+
+    def _take(self) -> None:
+        try:
+            step, element = self._arrivals.get(timeout=_POLL)
+        except queue.Empty:
+            return
+        self._heard, self._patience = time.monotonic(), _PATIENCE
+        if step >= self._due:  # else it was made here meanwhile
+            self._waiting[step] = element
+            if self._silent:
+                print(f"{self._name}: batches arrive again, at step {step:,}.", flush=True)
+            self._silent = False
+
+    def _quiet_for(self) -> float:
+        return time.monotonic() - self._heard
+
+    def _keep_receiving(self) -> None:
+        start = self._due
+        try:
+            while start is not None:
+                start = self._receive_from(start)
+        except Exception as error:  # whatever it is, `element` shall say it
+            self._error = error
+
+    def _receive_from(self, start: int) -> Optional[int]:
+        """Receives until the end; returns where to begin anew, or None."""
+        for arrival in self._receive(start):
+            if not self._put(arrival):
+                return None
+            # Far behind what was made here while no worker was alive: they would never catch up.
+            if arrival[0] + self._limit < self._due:
+                return self._due
+        return None
+
+    def _put(self, arrival: tuple[int, Any]) -> bool:
+        while not self._closed.is_set():
+            try:
+                self._arrivals.put(arrival, timeout=_POLL)
+                return True
+            except queue.Full:
+                continue
+        return False
