@@ -1,4 +1,4 @@
-"""Which processes train together, and which of them this one is: read from the launcher's variables.
+"""Which processes train together, and which of them this one is, from the launcher's variables.
 
 Nothing here imports TensorFlow.
 """
