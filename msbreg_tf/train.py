@@ -98,8 +98,7 @@ class Run:
             },
             defaults=Config().result_settings(),
         )
-        own = "" if chief else f".{self.workers.index}"
-        self.source.keep_broken_log(self.workdir.file("broken_files" + own))
+        self.source.keep_broken_log(self.workdir.file(self.workers.own_name("broken_files")))
         self.checkpoints = Checkpoints(
             self.workdir.file("checkpoints"),
             saved_state(self.model),
@@ -262,11 +261,11 @@ def _readable_failures(workdir: Workdir, workers: Workers):
                 "Out of memory: lower --batch_size, --num_views or --image_size or add "
                 "--mixed_precision, with a new --workdir"
             )
-        with contextlib.suppress(OSError), open(workdir.file("error.txt"), "w") as file:
+        details = workdir.file(workers.own_name("error.txt"))
+        with contextlib.suppress(OSError), open(details, "w") as file:
             traceback.print_exc(file=file)
         raise RunFailedError(
-            f"{reason.strip()} ({type(error).__name__}, details in {workdir.file('error.txt')}). "
-            f"{remedy}."
+            f"{reason.strip()} ({type(error).__name__}, details in {details}). {remedy}."
         ) from error
 
 

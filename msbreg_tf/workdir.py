@@ -17,6 +17,8 @@ class Workdir:
     checkpoints/    see `checkpoints.py`
     tensorboard/    event files
     export/<step>/  see `export.py`
+
+    Another worker's broken_files and error.txt end in its number: broken_files.1.
     """
 
     def __init__(self, path: str, holder: bool = True):

@@ -25,6 +25,12 @@ HEARTBEAT_SECONDS = 10
 _CONNECT_SECONDS = 120
 _JOB = "worker"
 _SAID = "msbreg_tf: "  # before what a worker that ends tells the others
+_SIGNS_OF_LOSS = (
+    tf.errors.UnavailableError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+)
 
 
 class Workers:
@@ -66,7 +72,9 @@ class Workers:
             return
         if gone := self.explain(error):
             raise RunFailedError(gone) from error
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = "interrupted." if isinstance(error, KeyboardInterrupt) else repr(error)
+        if isinstance(error, (ValueError, RunFailedError)):
+            reason = str(error).splitlines()[0]
         with contextlib.suppress(tf.errors.OpError):  # if the chief is gone, they notice that
             context.context().report_error_to_cluster(tf.errors.ABORTED, _SAID + reason)
 
@@ -100,25 +108,28 @@ class Workers:
 
     def explain(self, error: BaseException) -> Optional[str]:
         """What happened to another worker, in one line, if that is what `error` is about."""
-        text = str(error)
-        if self.strategy is None or not isinstance(error, tf.errors.OpError):
+        _, marker, cause = str(error).partition("Collective ops is aborted by:")
+        if self.strategy is None or not marker or not isinstance(error, _SIGNS_OF_LOSS):
             return None
-        if "Collective ops is aborted" not in text and "CoordinationService" not in text:
-            return None
-        found = re.search(rf"/job:{_JOB}/(?:replica:\d+/)?task:(\d+)", text)
-        who = f"worker {found[1]}" if found else "another worker"
-        if said := re.search(re.escape(_SAID) + "(.*)", text):
+        named = re.findall(rf"/job:{_JOB}/(?:replica:\d+/)?task:(\d+)", cause)
+        others = [index for index in named if int(index) != self.index]
+        who = f"worker {others[0]}" if others else "another worker"
+        if said := re.search(re.escape(_SAID) + "(.*)", cause):
             return f"{who} ended: {said[1]} When that is mended, start all {self.count} again."
         return (
             f"{who} is gone: its process was killed, or its machine or the network is down. Start "
             f"all {self.count} workers again; they continue from the last checkpoint."
         )
 
+    def own_name(self, file: str) -> str:
+        """`file`, or for another worker than the chief, a name that is its own."""
+        return file if self.is_chief else f"{file}.{self.index}"
+
     @tf.function
     def _sum(self, numbers: tf.Tensor) -> tf.Tensor:
         def sum_over_replicas(own):
-            context = tf.distribute.get_replica_context()
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(own))
+            replica = tf.distribute.get_replica_context()
+            return replica.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(own))
 
         sums = self.strategy.run(sum_over_replicas, args=(numbers,))
         local = self.strategy.experimental_local_results(sums)

@@ -99,9 +99,8 @@ def test_sigterm_to_one_stops_all_after_the_same_step(workdir):
 def test_a_killed_worker_ends_the_others_in_bounded_time_with_one_line(workdir):
     """It continues the run of the test before."""
     with Pair(workdir) as pair:
-        chief, worker = pair.processes
         pair.wait_for_step(workdir, 9)
-        worker.kill()
+        pair.processes[1].kill()
         killed = time.monotonic()
         codes = pair.codes()
         waited = time.monotonic() - killed
