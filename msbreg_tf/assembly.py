@@ -1,6 +1,7 @@
 """From settings to objects: devices, precision, model, and the state that a checkpoint holds."""
 
 import functools
+from typing import Optional
 
 import tensorflow as tf
 from tensorflow import keras
@@ -8,17 +9,26 @@ from tensorflow import keras
 from msbreg_tf.config import Config
 from msbreg_tf.model import MSBReg
 from msbreg_tf.networks import build_encoder, build_predictor, build_projector
+from msbreg_tf.replicas import read_own_copies
 
 
-def make_strategy(config: Config) -> tf.distribute.Strategy:
+def make_strategy(
+    config: Config, workers: Optional[tf.distribute.Strategy] = None
+) -> tf.distribute.Strategy:
     """The devices of `--strategy`.
+
+    Args:
+      config: the settings.
+      workers: the strategy that connects several workers, if there are some.
 
     Raises:
       ValueError: the global batch can't be shared evenly.
     """
     gpus = tf.config.list_logical_devices("GPU")
     kind = config.run.strategy
-    if kind == "mirrored" or (kind == "auto" and len(gpus) > 1):
+    if workers is not None:
+        strategy = workers
+    elif kind == "mirrored" or (kind in ("auto", "multi_worker") and len(gpus) > 1):
         devices = gpus or tf.config.list_logical_devices("CPU")
         strategy = mirrored(tuple(device.name for device in devices))
     else:
@@ -81,6 +91,7 @@ def build_model(config: Config, total_steps: int) -> MSBReg:
     )
     model.compile(keras.optimizers.SGD(config.max_lr, momentum=config.optimizer.momentum))
     model.optimizer.build(model.online_variables)
+    read_own_copies(model.variables)
     return model
 
 

@@ -79,7 +79,7 @@ class Checkpoints:
         for step in reversed(self.steps()):
             damage = find_damage(self._path(step))
             if damage is None:
-                self._read(step)
+                self.restore(step)
                 self._set_aside(damaged)
                 return step
             logging.warning("Checkpoint %d is damaged (%s): trying the one before.", step, damage)
@@ -91,7 +91,12 @@ class Checkpoints:
             )
         return None
 
-    def _read(self, step: int) -> None:
+    def restore(self, step: int) -> None:
+        """Restores the checkpoint of `step`, which is known to be whole.
+
+        Raises:
+          ValueError: it is of another model.
+        """
         try:
             self.state.read(os.path.join(self._path(step), "state")).assert_consumed()
         except (AssertionError, ValueError, tf.errors.OpError) as error:

@@ -328,8 +328,10 @@ class RunConfig(_Checked):
     strategy: str = setting(
         "auto",
         "Devices: 'one' uses the first; 'mirrored' all visible GPUs; 'auto' is mirrored where "
-        "there are several GPUs. Results are the same up to rounding.",
-        choices=("auto", "one", "mirrored"),
+        "there are several GPUs. 'multi_worker' trains on several machines: start the same command "
+        "on each, with TF_CONFIG set or under Slurm's srun, and a --workdir that all see; 'auto' "
+        "does so too if TF_CONFIG names several workers. Results are the same up to rounding.",
+        choices=("auto", "one", "mirrored", "multi_worker"),
         changes_result=False,
     )
     checkpoint_every: int = setting(500, "Steps between checkpoints.", low=1, changes_result=False)

@@ -68,6 +68,9 @@ class MSBReg(keras.Model):
         self.seed = seed
         self.gradient_transform = None
         self._step_metrics = {}
+        # A metric's result is that of all replicas already; with several workers Keras would add it
+        # up once more.
+        self.distribute_reduction_method = "first"
         for target, online in self.target_pairs(trainable_only=False):
             target.assign(online)
 

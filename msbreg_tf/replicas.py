@@ -37,6 +37,23 @@ def sum_gradients(gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     return list(context.all_reduce(tf.distribute.ReduceOp.SUM, list(gradients)))
 
 
+def read_own_copies(variables: Sequence[tf.Variable]) -> None:
+    """Makes a reading of moving statistics outside a step take this process's first copy.
+
+    They are the variables of which every replica has a copy of its own. TensorFlow would take the
+    mean, with several machines by an operation that every worker has to join: then the chief alone
+    could neither save nor export nor evaluate. The copies are equal, since the statistics are those
+    of all replicas, so one copy is the mean, and exactly so. There is no public way to say this of
+    a variable that exists.
+    """
+    for variable in variables:
+        if (variable.synchronization, variable.aggregation) == (
+            tf.VariableSynchronization.ON_READ,
+            tf.VariableAggregation.MEAN,
+        ):
+            variable._aggregation = tf.VariableAggregation.ONLY_FIRST_REPLICA
+
+
 def update_variables(
     update: Callable[[tf.Variable, tf.Tensor], tf.Operation],
     variables: Sequence[tf.Variable],

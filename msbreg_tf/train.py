@@ -29,6 +29,7 @@ from msbreg_tf.export import export_encoder
 from msbreg_tf.metrics_file import MetricsFile
 from msbreg_tf.plan import Length, describe
 from msbreg_tf.workdir import Workdir
+from msbreg_tf.workers import Workers, join_workers
 
 cli.define_flags()
 
@@ -39,7 +40,7 @@ def main(argv):
 
 
 def train(config: Config) -> str:
-    """Runs one pretraining from wherever it stands to its end.
+    """Runs one pretraining from wherever it stands to its end, with other workers if there are any.
 
     Args:
       config: all settings; `config.run.workdir` is required.
@@ -49,53 +50,70 @@ def train(config: Config) -> str:
 
     Raises:
       ValueError: bad input, in one line, before anything is written over.
-      RunFailedError: a non-finite loss, a full disk, a folder in use.
+      RunFailedError: a non-finite loss, a full disk, a folder in use, another worker that is gone.
       PreemptedError: a signal asked to stop; the state is saved.
     """
-    workdir = Workdir(config.run.workdir)
-    try:
-        make_sums_reproducible()
-        keras.mixed_precision.set_global_policy(precision_policy(config.run.mixed_precision))
-        run = Run(config, workdir)
-        print(run.plan())
-        with _readable_failures(workdir):
-            run.fit()
-            return run.export()
-    finally:
-        keras.mixed_precision.set_global_policy("float32")
-        workdir.close()
+    with join_workers(config.run.strategy) as workers:
+        workdir = Workdir(config.run.workdir, holder=workers.is_chief)
+        try:
+            make_sums_reproducible()
+            keras.mixed_precision.set_global_policy(precision_policy(config.run.mixed_precision))
+            run = Run(config, workdir, workers)
+            if workers.is_chief:
+                print(run.plan())
+            with _readable_failures(workdir, workers):
+                run.fit()
+                return run.export()
+        finally:
+            keras.mixed_precision.set_global_policy("float32")
+            workdir.close()
 
 
 class Run:
     """One pretraining, ready to go on from its last checkpoint."""
 
-    def __init__(self, config: Config, workdir: Workdir):
+    def __init__(self, config: Config, workdir: Workdir, workers: Workers):
         """Builds everything that can turn out to be wrong, and only then claims the folder."""
         self.config = config
         self.workdir = workdir
-        self.strategy = make_strategy(config)
+        self.workers = workers
+        self.strategy = make_strategy(config, workers.strategy)
         self.source = open_source(config.data)
         if config.data.data_service:
             check_service(config.data.data_service, self.source)
         self.length = Length.of(config, self.source.num_images)
         self.augment = build_augmentation(config)
-        self.knn_data = _knn_data(config)
+        self.knn_data = _knn_data(config) if workers.is_chief else None
         keras.utils.set_random_seed(config.run.seed)
         with self.strategy.scope():
             self.model = build_model(config, self.length.total_steps)
-        workdir.claim(
-            config.result_settings(),
+        self.first_step = self._claim_and_restore()
+
+    def _claim_and_restore(self) -> int:
+        """The step to go on from: the chief's newest whole checkpoint, for all workers."""
+        chief = self.workers.is_chief
+        if not chief:
+            first_step = int(self.workers.share(0)[0])
+        self.workdir.claim(
+            self.config.result_settings(),
             facts={
                 "images": self.source.fingerprint,
                 "precision": keras.mixed_precision.global_policy().name,
             },
             defaults=Config().result_settings(),
         )
-        self.source.keep_broken_log(workdir.file("broken_files"))
+        self.source.keep_broken_log(self.workdir.file(self.workers.own_name("broken_files")))
         self.checkpoints = Checkpoints(
-            workdir.file("checkpoints"), saved_state(self.model), config.run.keep_checkpoints
+            self.workdir.file("checkpoints"),
+            saved_state(self.model),
+            self.config.run.keep_checkpoints,
         )
-        self.first_step = self.checkpoints.restore_newest() or 0
+        if chief:
+            first_step = self.checkpoints.restore_newest() or 0
+            self.workers.share(first_step)
+        elif first_step:
+            self.checkpoints.restore(first_step)
+        return first_step
 
     def plan(self) -> str:
         """What is about to happen, in a few lines."""
@@ -129,11 +147,18 @@ class Run:
             raise RunFailedError(f"the images ended at step {done} of {self.length.total_steps}.")
 
     def export(self) -> str:
-        """Writes export/<step>; returns its folder."""
+        """Writes export/<step>, if this is the chief; returns its folder when it is written."""
         step = self.length.total_steps
-        folder = export_encoder(
+        folder = self.workdir.file("export", str(step))
+        if self.workers.is_chief:
+            self._write_export(step, folder)
+        self.workers.share(0)
+        return folder
+
+    def _write_export(self, step: int, folder: str) -> None:
+        export_encoder(
             self.model.encoder,
-            self.workdir.file("export", str(step)),
+            folder,
             image_size=self.config.data.image_size,
             metadata={
                 "step": step,
@@ -146,20 +171,20 @@ class Run:
             },
         )
         print(f"Exported the encoder of step {step:,} to {folder}")
-        return folder
 
     @contextlib.contextmanager
     def _views(self) -> Iterator[tf.data.Dataset]:
+        data, batch_size = self.config.data, self.config.optimizer.batch_size
         choices = {
             "seed": self.config.run.seed,
-            "batch_size": self.config.optimizer.batch_size,
+            "batch_size": batch_size,
             "num_views": self.config.objective.num_views,
             "start_step": self.first_step,
-            "num_steps": self.length.total_steps,
+            "num_steps": self.length.total_steps if self.workers.count == 1 else None,
+            "rows": self.workers.rows(batch_size),
         }
-        data = self.config.data
         if not data.data_service:
-            yield view_batches(self.source, self.augment, **choices)
+            yield self.workers.feed(view_batches(self.source, self.augment, **choices))
             return
         with service_batches(
             data.data_service,
@@ -168,19 +193,29 @@ class Run:
             buffer_mb=data.service_buffer_mb,
             **choices,
         ) as views:
-            yield views
+            yield self.workers.feed(views)
 
     def _callbacks(self) -> list[keras.callbacks.Callback]:
+        """What `fit` calls, in this order; of several workers, only the chief logs."""
+        run, optimizer, length = self.config.run, self.config.optimizer, self.length
+        logs = self._logs() if self.workers.is_chief else []
+        return [
+            callbacks.LARS(optimizer.trust_coefficient, optimizer.weight_decay),
+            callbacks.WarmupCosine(self.config.max_lr, length.warmup_steps, length.total_steps),
+            callbacks.StopOnNonFinite(self.checkpoints),
+            *logs,
+            # Last: what a step logs is on disk before the step is.
+            callbacks.SaveCheckpoints(self.checkpoints, run.checkpoint_every, self.workers),
+        ]
+
+    def _logs(self) -> list[keras.callbacks.Callback]:
         run, optimizer, length = self.config.run, self.config.optimizer, self.length
         file = MetricsFile(self.workdir.file("metrics.jsonl"))
         file.drop_after(self.first_step)
         probe = probe_views(
             self.source, self.augment, seed=run.seed, num_views=self.config.objective.num_views
         )
-        installed = [
-            callbacks.LARS(optimizer.trust_coefficient, optimizer.weight_decay),
-            callbacks.WarmupCosine(self.config.max_lr, length.warmup_steps, length.total_steps),
-            callbacks.StopOnNonFinite(self.checkpoints),
+        logs = [
             callbacks.Progress(length.total_steps, optimizer.batch_size),
             callbacks.LogMetrics(file, run.log_every, length.steps_per_epoch),
             callbacks.TensorBoardLog(
@@ -192,11 +227,10 @@ class Run:
             ),
         ]
         if self.knn_data is not None:
-            installed.append(
+            logs.append(
                 callbacks.PeriodicKNN(file, run.knn_every, length.steps_per_epoch, *self.knn_data)
             )
-        # Last: what a step logs is on disk before the step is.
-        return [*installed, callbacks.SaveCheckpoints(self.checkpoints, run.checkpoint_every)]
+        return logs
 
     def _name_broken_files(self) -> None:
         if broken := self.source.broken_files():
@@ -222,11 +256,13 @@ def _knn_data(config: Config):
 
 
 @contextlib.contextmanager
-def _readable_failures(workdir: Workdir):
+def _readable_failures(workdir: Workdir, workers: Workers):
     """Turns what disks, devices and files do wrong during a run into one line."""
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
+        if workers.explain(error):
+            raise
         reason = next(
             line for line in reversed(str(error).splitlines()) if line and "[Op:" not in line
         )
@@ -238,11 +274,11 @@ def _readable_failures(workdir: Workdir):
                 "Out of memory: lower --batch_size, --num_views or --image_size or add "
                 "--mixed_precision, with a new --workdir"
             )
-        with contextlib.suppress(OSError), open(workdir.file("error.txt"), "w") as file:
+        details = workdir.file(workers.own_name("error.txt"))
+        with contextlib.suppress(OSError), open(details, "w") as file:
             traceback.print_exc(file=file)
         raise RunFailedError(
-            f"{reason.strip()} ({type(error).__name__}, details in {workdir.file('error.txt')}). "
-            f"{remedy}."
+            f"{reason.strip()} ({type(error).__name__}, details in {details}). {remedy}."
         ) from error
 
 

@@ -9,7 +9,7 @@ from msbreg_tf.errors import RunFailedError
 
 
 class Workdir:
-    """`--workdir`, held by one process at a time.
+    """`--workdir`, held by one process at a time; of several workers, by the chief.
 
     run.json        settings and images the run was started with
     broken_files    image files that could not be read
@@ -17,10 +17,16 @@ class Workdir:
     checkpoints/    see `checkpoints.py`
     tensorboard/    event files
     export/<step>/  see `export.py`
+
+    Another worker's broken_files and error.txt end in its number: broken_files.1.
     """
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, holder: bool = True):
         """Creates the folder and takes its lock, which ends with the process.
+
+        Args:
+          path: the folder.
+          holder: False for a worker that only reads what the chief has written there.
 
         Raises:
           ValueError: no path, or a folder that can't be written.
@@ -31,6 +37,9 @@ class Workdir:
                 "--workdir is missing: name a folder, for example --workdir=runs/first."
             )
         self.path = os.path.abspath(os.path.expanduser(path))
+        self._lock = None
+        if not holder:
+            return
         try:
             os.makedirs(self.path, exist_ok=True)
             self._lock = open(os.path.join(self.path, ".lock"), "a")  # noqa: SIM115 held for life
@@ -53,7 +62,8 @@ class Workdir:
 
     def close(self) -> None:
         """Gives the lock back."""
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def file(self, *parts: str) -> str:
         """Path of something in the folder."""
@@ -73,6 +83,11 @@ class Workdir:
         current = json.loads(json.dumps({"settings": settings, "facts": facts}))
         path = self.file("run.json")
         if not os.path.exists(path):
+            if self._lock is None:
+                raise ValueError(
+                    f"--workdir={self.path}: run.json, which worker 0 has written, is not there. "
+                    "Give all workers the same folder, on storage that all of them see."
+                )
             _write_json(path, current)
             return
         recorded = _read_record(path)

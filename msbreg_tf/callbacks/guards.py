@@ -2,12 +2,14 @@
 
 import math
 import signal
+from typing import Optional
 
 import tensorflow as tf
 from tensorflow import keras
 
 from msbreg_tf.checkpoints import Checkpoints
 from msbreg_tf.errors import PreemptedError, RunFailedError
+from msbreg_tf.workers import Workers
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
@@ -47,14 +49,16 @@ def _only_of_gradients(names: list[str]) -> bool:
 class SaveCheckpoints(keras.callbacks.Callback):
     """Saves every `every` steps and at the end; on SIGTERM or SIGINT saves and stops.
 
-    A second signal ends the process at once, as usual.
+    A second signal ends the process at once, as usual. Of several workers the chief saves; a signal
+    to any of them stops all after the same step.
     """
 
-    def __init__(self, checkpoints: Checkpoints, every: int):
+    def __init__(self, checkpoints: Checkpoints, every: int, workers: Optional[Workers] = None):
         super().__init__()
         self.checkpoints = checkpoints
         self.every = every
-        self._stop_signal = None
+        self.workers = workers or Workers()
+        self._stop_signal = 0
         self._previous_handlers = {}
 
     def on_train_begin(self, logs=None):
@@ -63,11 +67,13 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         step = int(self.model.optimizer.iterations.numpy())
-        if self._stop_signal is not None:
+        signals = self.workers.share(self._stop_signal)
+        if any(signals):
             self._save(step)
+            self.workers.share(0)  # until the chief has saved, nobody may say that it has
             raise PreemptedError(
-                f"{signal.Signals(self._stop_signal).name} received: step {step} finished and "
-                "saved. Start the same command again to continue."
+                f"{_received(signals)}: step {step} finished and saved. Start the same command "
+                "again to continue."
             )
         if step % self.every == 0:
             self._save(step)
@@ -86,6 +92,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self.close()
 
     def _save(self, step: int) -> None:
+        if not self.workers.is_chief:
+            return
         try:
             self.checkpoints.save(step)
         except (OSError, tf.errors.OpError) as error:
@@ -96,3 +104,13 @@ class SaveCheckpoints(keras.callbacks.Callback):
                 f"step {step}: the checkpoint could not be written to {self.checkpoints.folder} "
                 f"({reason}); {kept}. Free space there and start the same command again."
             ) from error
+
+
+def _received(signals: list[float]) -> str:
+    """'SIGTERM received', and by which workers if there are several."""
+    names = {signal.Signals(int(number)).name for number in signals if number}
+    text = f"{' and '.join(sorted(names))} received"
+    if len(signals) > 1:
+        who = [str(index) for index, number in enumerate(signals) if number]
+        text += f" by worker{'s' * (len(who) > 1)} {', '.join(who)}"
+    return text

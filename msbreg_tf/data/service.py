@@ -24,6 +24,7 @@ _CONNECT_SECONDS = 5.0
 # Steps under way in a worker. One would leave cores idle at its end.
 _STEPS_AT_ONCE = 2
 _MOST_WAITING = 64
+_ENDLESS = 2**40  # steps
 
 
 def check_service(service: str, source: Source) -> None:
@@ -79,7 +80,8 @@ def service_batches(
     batch_size: int,
     num_views: int,
     start_step: int,
-    num_steps: int,
+    num_steps: Optional[int] = None,
+    rows: Optional[tuple[int, int]] = None,
     buffer_mb: int = 4096,
 ) -> Iterator[tf.data.Dataset]:
     """The batches of `view_batches`, made elsewhere.
@@ -88,7 +90,8 @@ def service_batches(
 
     Args:
       service: "grpc://HOST:PORT" of a dispatcher.
-      source, augment, seed, batch_size, num_views, start_step, num_steps: as for `view_batches`.
+      source, augment, seed, batch_size, num_views, start_step, num_steps, rows: as for
+        `view_batches`.
       buffer_mb: memory for batches that wait for their turn, in MiB.
 
     Yields:
@@ -98,8 +101,10 @@ def service_batches(
       RunFailedError: in the body, if the dispatcher dies or the workers report an error.
     """
 
+    num_steps = _ENDLESS if num_steps is None else num_steps
+
     def steps_to_batches(steps, records):
-        return _batches_of_steps(steps, records, source, augment, seed, batch_size, num_views)
+        return _batches_of_steps(steps, records, source, augment, seed, batch_size, num_views, rows)
 
     def elsewhere(start):
         steps = tf.data.Dataset.range(start, num_steps)
@@ -151,6 +156,7 @@ def _batches_of_steps(
     seed: int,
     batch_size: int,
     num_views: int,
+    rows: Optional[tuple[int, int]],
 ) -> tf.data.Dataset:
     """Numbers of steps → (step, batch), in any order; each batch depends on its step alone."""
     per_epoch = steps_per_epoch(source.num_images, batch_size)
@@ -168,7 +174,7 @@ def _batches_of_steps(
         found = tf.data.Dataset.from_tensor_slices((indices, stored))
         positions = tf.data.Dataset.range(step * batch_size, (step + 1) * batch_size)
         numbered = tf.data.Dataset.zip((found, positions))
-        batches = batches_of(numbered, source, augment, seed, batch_size, num_views)
+        batches = batches_of(numbered, source, augment, seed, batch_size, num_views, rows)
         return batches.map(lambda batch: (step, batch))
 
     like = source.held_records()

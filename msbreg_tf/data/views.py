@@ -36,6 +36,7 @@ def view_batches(
     num_views: int = 4,
     start_step: int = 0,
     num_steps: Optional[int] = None,
+    rows: Optional[tuple[int, int]] = None,
 ) -> tf.data.Dataset:
     """Batches of augmented views, from any step on.
 
@@ -52,9 +53,11 @@ def view_batches(
       num_views: views K of an image.
       start_step: first step, counted from the beginning of the run.
       num_steps: steps of the whole run, also counted from its beginning; without it, no end.
+      rows: first row and end of the part of each batch that is wanted; without it, all N. Images
+        of other rows are neither decoded nor augmented.
 
     Returns:
-      Prefetched data set of uint8 [N, K, S, S, 3] of static shape.
+      Prefetched data set of uint8 [N, K, S, S, 3], or fewer rows, of static shape.
 
     Raises:
       ValueError: fewer images than `batch_size`.
@@ -62,7 +65,7 @@ def view_batches(
     records = _records(source, seed, batch_size, start_step)
     if num_steps is not None:
         records = records.take(max(0, num_steps - start_step) * batch_size)
-    views = batches_of(records, source, augment, seed, batch_size, num_views)
+    views = batches_of(records, source, augment, seed, batch_size, num_views, rows)
     options = tf.data.Options()
     options.deterministic = True
     if num_steps is not None:
@@ -80,16 +83,25 @@ def batches_of(
     seed: int,
     batch_size: int,
     num_views: int,
+    rows: Optional[tuple[int, int]] = None,
 ) -> tf.data.Dataset:
     """Batches of views of records in the order given; works inside `interleave`.
 
     Args:
       records: ((index, record), position), position counting all images since the run's beginning.
-      source, augment, seed, batch_size, num_views: as for `view_batches`.
+      source, augment, seed, batch_size, num_views, rows: as for `view_batches`.
 
     Returns:
-      Data set of uint8 [N, K, S, S, 3] of static shape.
+      Data set of uint8 [N, K, S, S, 3], or fewer rows, of static shape.
     """
+    num_rows = batch_size
+    if rows is not None:
+        num_rows = rows[1] - rows[0]
+        records = records.filter(
+            lambda _, position: (
+                (position % batch_size >= rows[0]) & (position % batch_size < rows[1])
+            )
+        )
     images_per_epoch = steps_per_epoch(source.num_images, batch_size) * batch_size
 
     def decode_and_draw(record, position):
@@ -103,9 +115,9 @@ def batches_of(
         return augment({name: value[tf.newaxis] for name, value in item.items()})["images"][0]
 
     if source.image_shape is None:  # images of different sizes do not stack
-        return _parallel_map(records, augment_one).batch(batch_size, drop_remainder=True)
+        return _parallel_map(records, augment_one).batch(num_rows, drop_remainder=True)
     items = _parallel_map(records, decode_and_draw)
-    return _augment_in_chunks(items, augment, batch_size)
+    return _augment_in_chunks(items, augment, num_rows)
 
 
 def _records(source: Source, seed: int, batch_size: int, start_step: int) -> tf.data.Dataset:

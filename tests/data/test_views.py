@@ -127,6 +127,29 @@ def test_skipped_images_are_not_decoded(tmp_path):
     assert len(log.read_text().split()) == N
 
 
+def test_the_rows_of_all_workers_are_the_batch(source):
+    """From inside a later epoch; the folder's images differ in size."""
+    whole = np.stack(batches(source, start_step=STEPS + 1))
+    parts = [
+        np.stack(batches(source, start_step=STEPS + 1, rows=rows)) for rows in ((0, 2), (2, 4))
+    ]
+    assert {part.shape for part in parts} == {(7 - STEPS, 2, *whole.shape[2:])}
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+
+
+def test_images_of_other_workers_are_not_decoded(tmp_path):
+    source = memory_source(IMAGES)
+    log = tmp_path / "decoded"
+
+    def decode(pixels):
+        with tf.control_dependencies([tf.print("x", output_stream=f"file://{log}")]):
+            return tf.identity(pixels)
+
+    source._decode = decode
+    [part] = batches(source, num_steps=1, rows=(1, 3))
+    assert len(part) == len(log.read_text().split()) == 2
+
+
 def test_runs_on_a_worker_of_the_data_service(folder):
     dispatcher = tf.data.experimental.service.DispatchServer()
     address = dispatcher.target.split("://")[1]
