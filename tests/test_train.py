@@ -250,7 +250,7 @@ def test_sigint_in_this_process_gives_the_handlers_back(tmp_path):
         {"mixed_precision": True},
         {"strategy": "mirrored"},
         {"norm": "layer", "method": "byol_uniform"},
-        {"norm": "group_ws", "method": "batch_repetition", "num_views": 3},
+        {"norm": "group_ws", "method": "batch_repetition", "num_views": 3, "accumulate_steps": 4},
     ],
 )
 def test_other_ways_to_train_also_resume_exactly_and_export(tmp_path, changes):
@@ -313,6 +313,11 @@ def test_data_that_ends_early_is_no_success(tmp_path, monkeypatch):
         ({"workdir": "/dev/null/run"}, ["--workdir=/dev/null/run", "can't be written"]),
         ({"batch_size": 2000}, ["--batch_size=2000", "1000"]),
         ({"batch_size": 127, "strategy": "mirrored"}, ["--batch_size=127", "--batch_size=128"]),
+        ({"batch_size": 126, "accumulate_steps": 4},
+         ["--batch_size=126", "--accumulate_steps=4", "--batch_size=128"]),
+        ({"batch_size": 100, "accumulate_steps": 4, "strategy": "mirrored"},
+         ["--batch_size=100", "2 replicas", "--accumulate_steps=4", "--batch_size=104"]),
+        ({"cpu_devices": 3}, ["--cpu_devices=3", "already works with 2"]),
         ({"dataset": "cifar11"}, ["--dataset=cifar11", "cifar10"]),
         ({"split": "validation"}, ["--split=validation", "train"]),
         ({"blur_sigma_max": 40.0}, ["--blur_sigma_max=40", "--image_size=32"]),
@@ -320,7 +325,7 @@ def test_data_that_ends_early_is_no_success(tmp_path, monkeypatch):
         ({"knn_every": 1, "knn_test_split": "dev"}, ["--knn_test_split=dev"]),
         ({"dataset": "folder", "split": "train"}, ["--data_dir"]),
     ],
-)
+)  # fmt: skip
 def test_bad_input_is_one_line_with_flag_value_and_remedy(tmp_path, changes, words):
     with pytest.raises(ValueError, match="--") as error:
         train.train(small(changes.pop("workdir", tmp_path), **changes))
