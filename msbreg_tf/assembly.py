@@ -1,6 +1,7 @@
 """From settings to objects: devices, precision, model, and the state that a checkpoint holds."""
 
 import functools
+from typing import Optional
 
 import tensorflow as tf
 from tensorflow import keras
@@ -52,14 +53,16 @@ def precision_policy(mixed: bool) -> str:
     return "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
 
 
-def build_model(config: Config, total_steps: int) -> MSBReg:
-    """The compiled model of a run, with all its variables, under the current strategy."""
+def build_model(config: Config, total_steps: int, synchronized: Optional[bool] = None) -> MSBReg:
+    """The compiled model of a run, with all its variables, under the current strategy.
+
+    `synchronized` batch norm is for several replicas, unless said otherwise.
+    """
     network = config.network
     hidden, size = network.heads()
-    norm = {
-        "norm": network.norm,
-        "synchronized": tf.distribute.get_strategy().num_replicas_in_sync > 1,
-    }
+    if synchronized is None:
+        synchronized = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    norm = {"norm": network.norm, "synchronized": synchronized}
     encoder = build_encoder(
         network.encoder,
         image_size=config.data.image_size,

@@ -22,14 +22,14 @@ def tiny_model(
     """Compiled MSBReg on 8×8 images with F = 12 and D = 6; always the same initial weights."""
     keras.utils.set_random_seed(0)
     norm_layer = {
-        "batch": lambda: keras.layers.BatchNormalization(synchronized=synchronized),
-        "layer": lambda: keras.layers.GroupNormalization(1),
+        "batch": lambda: keras.layers.BatchNormalization(synchronized=synchronized, name="norm"),
+        "layer": lambda: keras.layers.GroupNormalization(1, name="norm"),
     }[norm]
     encoder = keras.Sequential(
         [
             keras.Input([SIZE, SIZE, 3]),
             keras.layers.Rescaling(1 / 128, -1),
-            keras.layers.Conv2D(12, 3, strides=2),
+            keras.layers.Conv2D(12, 3, strides=2, name="conv"),
             norm_layer(),
             keras.layers.ReLU(),
             keras.layers.GlobalAveragePooling2D(),
