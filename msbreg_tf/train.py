@@ -222,11 +222,12 @@ def _readable_failures(workdir: Workdir):
                 "Out of memory: lower --batch_size, --num_views or --image_size or add "
                 "--mixed_precision, with a new --workdir"
             )
+        details = ""
         with contextlib.suppress(OSError), open(workdir.file("error.txt"), "w") as file:
             traceback.print_exc(file=file)
+            details = f", details in {workdir.file('error.txt')}"
         raise RunFailedError(
-            f"{reason.strip()} ({type(error).__name__}, details in {workdir.file('error.txt')}). "
-            f"{remedy}."
+            f"{reason.strip()} ({type(error).__name__}{details}). {remedy}."
         ) from error
 
 
