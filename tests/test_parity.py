@@ -53,7 +53,7 @@ def test_one_two_and_four_replicas_agree_in_everything(rows):
     assert {row.quantity for row in rows} == TERMS | STATE | OTHERS | {"replicas' copies"}
     for row in rows:
         assert row.deviations.keys() == {1, 2, 4} - ({1} & {row.quantity == "moving variances"})
-        assert row.tolerance < 1e-3, row
+        assert row.tolerance <= 2e-3, row
 
 
 def broken(reference, two):
