@@ -7,6 +7,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from msbreg_tf.config import Config
+from msbreg_tf.devices import split_cpu
 from msbreg_tf.model import MSBReg
 from msbreg_tf.networks import build_encoder, build_predictor, build_projector
 from msbreg_tf.replicas import read_own_copies
@@ -24,20 +25,26 @@ def make_strategy(
     Raises:
       ValueError: the global batch can't be shared evenly.
     """
+    split_cpu(config.run.cpu_devices)
     gpus = tf.config.list_logical_devices("GPU")
     kind = config.run.strategy
+    several = len(gpus) > 1 or config.run.cpu_devices > 1
     if workers is not None:
         strategy = workers
-    elif kind == "mirrored" or (kind in ("auto", "multi_worker") and len(gpus) > 1):
+    elif kind == "mirrored" or (kind in ("auto", "multi_worker") and several):
         devices = gpus or tf.config.list_logical_devices("CPU")
         strategy = mirrored(tuple(device.name for device in devices))
     else:
         strategy = tf.distribute.get_strategy()
     replicas, batch = strategy.num_replicas_in_sync, config.optimizer.batch_size
-    if batch % replicas:
+    parts = config.optimizer.accumulate_steps
+    if batch % (replicas * parts):
+        multiple = replicas * parts
+        micro = f" of --accumulate_steps={parts} micro-batches" if parts > 1 else ""
         raise ValueError(
-            f"--batch_size={batch}: {replicas} replicas can't share it evenly. Use a multiple of "
-            f"{replicas}, for example --batch_size={batch + replicas - batch % replicas}."
+            f"--batch_size={batch}: {replicas} replica{'s' * (replicas > 1)}{micro} can't share it "
+            f"evenly. Use a multiple of {multiple}, for example "
+            f"--batch_size={batch + multiple - batch % multiple}."
         )
     return strategy
 
@@ -55,14 +62,16 @@ def precision_policy(mixed: bool) -> str:
     return "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
 
 
-def build_model(config: Config, total_steps: int) -> MSBReg:
-    """The compiled model of a run, with all its variables, under the current strategy."""
+def build_model(config: Config, total_steps: int, synchronized: Optional[bool] = None) -> MSBReg:
+    """The compiled model of a run, with all its variables, under the current strategy.
+
+    `synchronized` batch norm is for several replicas, unless said otherwise.
+    """
     network = config.network
     hidden, size = network.heads()
-    norm = {
-        "norm": network.norm,
-        "synchronized": tf.distribute.get_strategy().num_replicas_in_sync > 1,
-    }
+    if synchronized is None:
+        synchronized = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    norm = {"norm": network.norm, "synchronized": synchronized}
     encoder = build_encoder(
         network.encoder,
         image_size=config.data.image_size,
@@ -88,6 +97,7 @@ def build_model(config: Config, total_steps: int) -> MSBReg:
         objective=config.objective,
         total_steps=total_steps,
         seed=config.run.seed,
+        accumulate_steps=config.optimizer.accumulate_steps,
     )
     model.compile(keras.optimizers.SGD(config.max_lr, momentum=config.optimizer.momentum))
     model.optimizer.build(model.online_variables)

@@ -75,7 +75,13 @@ def run(
             _fail(f"unexpected argument '{rest[1]}': flags look like --name=value.", EXIT_BAD_INPUT)
         return rest
 
-    def guarded(argv):
+    app.run(guarded(main), flags_parser=parse)
+
+
+def guarded(main: Callable[[list[str]], None]) -> Callable[[list[str]], None]:
+    """Returns `main`, with known errors turned into one line and an exit code."""
+
+    def run_guarded(argv):
         logging.set_verbosity(logging.WARNING)  # TensorFlow's notes on saving are no news
         try:
             main(argv)
@@ -91,7 +97,7 @@ def run(
             print(error, file=sys.stderr)
             sys.exit(EXIT_PREEMPTED)
 
-    app.run(guarded, flags_parser=parse)
+    return run_guarded
 
 
 def _is_ours(error: ValueError) -> bool:

@@ -288,6 +288,13 @@ class OptimizerConfig(_Checked):
         above=0,
     )
     batch_size: int = setting(512, "Images N in a step, over all replicas (supplement 1.1).", low=1)
+    accumulate_steps: int = setting(
+        1,
+        "Micro-batches M that the N images of a step pass the networks in, one after the other, to "
+        "need the memory of N/M; the learning rate stays that of N. Batch norm, the singular value "
+        "and the uniformity loss then see N/M images at a time (METHOD.md).",
+        low=1,
+    )
     epochs: int = setting(320, "Passes over the images (supplement 1.1).", low=1)
     warmup_epochs: float = setting(
         10.0, "Epochs of linear warm-up from 0 (supplement 1.1); fractions are allowed.", low=0
@@ -327,11 +334,19 @@ class RunConfig(_Checked):
     )
     strategy: str = setting(
         "auto",
-        "Devices: 'one' uses the first; 'mirrored' all visible GPUs; 'auto' is mirrored where "
-        "there are several GPUs. 'multi_worker' trains on several machines: start the same command "
-        "on each, with TF_CONFIG set or under Slurm's srun, and a --workdir that all see; 'auto' "
-        "does so too if TF_CONFIG names several workers. Results are the same up to rounding.",
+        "Devices: 'one' uses the first; 'mirrored' all visible GPUs, or CPU devices where there is "
+        "none; 'auto' is mirrored where there are several GPUs or --cpu_devices. 'multi_worker' "
+        "trains on several machines: start the same command on each, with TF_CONFIG set or under "
+        "Slurm's srun, and a --workdir that all see; 'auto' does so too if TF_CONFIG names several "
+        "workers. Results are the same up to rounding, except for --accumulate_steps.",
         choices=("auto", "one", "mirrored", "multi_worker"),
+        changes_result=False,
+    )
+    cpu_devices: int = setting(
+        1,
+        "Devices to split the CPU into, to try several replicas without GPUs, which are then "
+        "hidden. For --strategy=mirrored and auto.",
+        low=1,
         changes_result=False,
     )
     checkpoint_every: int = setting(500, "Steps between checkpoints.", low=1, changes_result=False)

@@ -6,6 +6,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from msbreg_tf import replicas
+from msbreg_tf.accumulation import average_over_micro_batches
 from msbreg_tf.config import ObjectiveConfig
 from msbreg_tf.objective import Objective
 from msbreg_tf.schedules import cosine_tau
@@ -44,6 +45,7 @@ class MSBReg(keras.Model):
         objective: Optional[ObjectiveConfig] = None,
         total_steps: int,
         seed: int = 0,
+        accumulate_steps: int = 1,
         **kwargs,
     ):
         """Injects the online networks; the target's are clones that start at the same weights.
@@ -55,6 +57,7 @@ class MSBReg(keras.Model):
           objective: losses, their weights and τ_base; default `ObjectiveConfig()`.
           total_steps: optimizer steps of the whole run, over which τ rises to 1.
           seed: seed of the Brownian directions.
+          accumulate_steps: micro-batches M of a step (METHOD.md, "Small memory").
           **kwargs: `name` and the like, for `keras.Model`.
         """
         super().__init__(**kwargs)
@@ -66,6 +69,7 @@ class MSBReg(keras.Model):
         self.objective = Objective(objective or ObjectiveConfig())
         self.total_steps = total_steps
         self.seed = seed
+        self.accumulate_steps = accumulate_steps
         self.gradient_transform = None
         self._step_metrics = {}
         # A metric's result is that of all replicas already; with several workers Keras would add it
@@ -124,16 +128,15 @@ class MSBReg(keras.Model):
         views, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         step = self.optimizer.iterations
         variables = self.online_variables
+        seed = self._noise_seed(step)
+        first_image = replicas.first_image(tf.shape(views)[0])
 
-        target = self.embed_target(views, training=True)
-        with tf.GradientTape() as tape:
-            prediction, projection = self.embed(views, training=True)
-            terms = self.objective.terms(prediction, projection, target, self._noise_seed(step))
-            loss = self.objective.total(terms)
-            scaled_loss = self._scale_loss(loss / replicas.num_replicas())
-
-        gradients = self._unscale(tape.gradient(scaled_loss, variables))
-        gradients = replicas.sum_gradients(gradients)
+        gradients, values = average_over_micro_batches(
+            lambda part, offset: self._gradients(part, seed, first_image + offset),
+            views,
+            self.accumulate_steps,
+        )
+        gradients = replicas.sum_gradients(self._unscale(gradients))
         gradient_norm = tf.linalg.global_norm(gradients)
         transform_metrics = {}
         if self.gradient_transform is not None:
@@ -147,11 +150,26 @@ class MSBReg(keras.Model):
 
         monitors = {
             "tau": tau,
-            "spread": _spread(prediction),
+            "spread": values.pop("spread"),
             "gradient_norm": gradient_norm,
             **transform_metrics,
         }
-        return self._report({"loss": loss, **terms, **monitors})
+        return self._report({**values, **monitors})
+
+    def _gradients(self, views, seed, first_image):
+        """Forward and backward on views [b, K, S, S, 3]; returns (gradients, {name: scalar}).
+
+        Gradients are this replica's share, scaled if the loss is; `first_image` is the place of the
+        first image in the global batch.
+        """
+        target = self.embed_target(views, training=True)
+        with tf.GradientTape() as tape:
+            prediction, projection = self.embed(views, training=True)
+            terms = self.objective.terms(prediction, projection, target, seed, first_image)
+            loss = self.objective.total(terms)
+            scaled_loss = self._scale_loss(loss / replicas.num_replicas())
+        gradients = tape.gradient(scaled_loss, self.online_variables)
+        return gradients, {"loss": loss, **terms, "spread": _spread(prediction)}
 
     def _update_target(self, tau: tf.Tensor) -> None:
         """ξ ← τ ξ + (1 − τ) θ, as a change of ξ: fewer passes over memory."""
@@ -189,7 +207,12 @@ class MSBReg(keras.Model):
             for name in ("encoder", "projector", "predictor")
         }
         objective = vars(self.objective.config)
-        own = {"objective": objective, "total_steps": self.total_steps, "seed": self.seed}
+        own = {
+            "objective": objective,
+            "total_steps": self.total_steps,
+            "seed": self.seed,
+            "accumulate_steps": self.accumulate_steps,
+        }
         return super().get_config() | networks | own
 
     @classmethod

@@ -26,7 +26,12 @@ class Objective:
         return {attraction: 1.0} | {name: w for name, w in regularizers.items() if w > 0}
 
     def terms(
-        self, prediction: tf.Tensor, projection: tf.Tensor, target: tf.Tensor, seed: tf.Tensor
+        self,
+        prediction: tf.Tensor,
+        projection: tf.Tensor,
+        target: tf.Tensor,
+        seed: tf.Tensor,
+        first_image: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """Evaluates every term of the method.
 
@@ -35,10 +40,11 @@ class Objective:
           projection: float32 unit-norm [B, K, D], normalize(f_θ(x)).
           target: float32 unit-norm [B, K, D], z' = normalize(g_ξ(x)); gets no gradient.
           seed: int32 [2], the step's; decides the Brownian directions.
+          first_image: int32, place of the first of these images in the global batch.
 
         Returns:
           {term name: float32 scalar, unweighted}. `centroid`, `next_view` and `brownian` are means
-          over this replica's images; `singular_value` and `uniformity` are the global batch's.
+          over these images; `singular_value` and `uniformity` are of all replicas' images.
         """
         c = self.config
         regularized = prediction if c.regularize == "predictor" else projection
@@ -49,8 +55,7 @@ class Objective:
             elif name == "next_view":
                 terms[name] = losses.next_view_loss(prediction, target)
             elif name == "brownian":
-                first = replicas.first_image(tf.shape(regularized)[0])
-                terms[name] = losses.brownian_diffusive_loss(regularized, seed, first)
+                terms[name] = losses.brownian_diffusive_loss(regularized, seed, first_image)
             elif name == "singular_value":
                 rows = _global_rows(regularized)
                 terms[name] = losses.singular_value_loss(rows, c.singular_value_form)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from msbreg_tf import lars
-from msbreg_tf.config import Config
+from msbreg_tf.config import Config, OptimizerConfig
 from msbreg_tf.data import Source, steps_per_epoch
 from msbreg_tf.model import MSBReg
 
@@ -51,7 +51,7 @@ def describe(config: Config, source: Source, length: Length, model: MSBReg, repl
             "batch",
             f"N = {o.batch_size} images × K = {c.num_views} views = "
             f"{o.batch_size * c.num_views} of {config.data.image_size} px, on R = {replicas} "
-            f"replica{'s' * (replicas > 1)} of B = {o.batch_size // replicas}",
+            f"replica{'s' * (replicas > 1)} of B = {o.batch_size // replicas}{_micro(o, replicas)}",
         ),
         (
             "learning rate",
@@ -74,6 +74,14 @@ def describe(config: Config, source: Source, length: Length, model: MSBReg, repl
     ]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"  {name:<{width}}  {text}" for name, text in rows)
+
+
+def _micro(optimizer: OptimizerConfig, replicas: int) -> str:
+    """Says how the batch is divided, if it is."""
+    parts = optimizer.accumulate_steps
+    if parts == 1:
+        return ""
+    return f", in M = {parts} micro-batches of {optimizer.batch_size // replicas // parts}"
 
 
 def _unused(config: Config) -> str:

@@ -274,11 +274,12 @@ def _readable_failures(workdir: Workdir, workers: Workers):
                 "Out of memory: lower --batch_size, --num_views or --image_size or add "
                 "--mixed_precision, with a new --workdir"
             )
-        details = workdir.file(workers.own_name("error.txt"))
-        with contextlib.suppress(OSError), open(details, "w") as file:
+        details, path = "", workdir.file(workers.own_name("error.txt"))
+        with contextlib.suppress(OSError), open(path, "w") as file:
             traceback.print_exc(file=file)
+            details = f", details in {path}"
         raise RunFailedError(
-            f"{reason.strip()} ({type(error).__name__}, details in {details}). {remedy}."
+            f"{reason.strip()} ({type(error).__name__}{details}). {remedy}."
         ) from error
 
 

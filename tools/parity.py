@@ -1,0 +1,159 @@
+r"""Checks on your devices that several replicas train as one does.
+
+    python -m tools.parity
+    python -m tools.parity --cpu_devices=4
+
+Four steps on the same global batches of real images, on 1, 2, 4, … of all visible GPUs, or of the
+CPU devices that --cpu_devices makes, each in a process of its own. Prints, for every loss term and
+for gradients, trust ratios, weights, momenta, target and batch norm's statistics, the largest
+deviation from one replica, and ends with exit code 1 if one is more than rounding explains. Other
+settings of training may be given too, for example --encoder=resnet50 --norm=layer.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+
+from absl import flags
+
+from msbreg_tf import cli
+from msbreg_tf.config import Config
+from msbreg_tf.errors import RunFailedError
+
+_RECORD = flags.DEFINE_integer("record", None, "Replicas of this process; set by the tool itself.")
+_FOLDER = flags.DEFINE_string("record_folder", None, "Where it writes; set by the tool itself.")
+# Small enough for a CPU, and a τ whose effect shows in four steps.
+_DEFAULTS = {
+    "batch_size": 32,
+    "encoder_width": 16,
+    "stem": "cifar",
+    "hidden_size": 64,
+    "projection_size": 16,
+    "tau_base": 0.9,
+}
+
+
+def main(argv: list[str]) -> None:
+    config = cli.config_from_flags()
+    if _RECORD.value:
+        _record(config, _RECORD.value, _FOLDER.value)
+        return
+    counts = _counts(config)
+    with tempfile.TemporaryDirectory() as folder:
+        for count in counts:
+            _record_in_own_process(sys.argv[1:], count, folder)
+        passed = _print_comparison(counts, folder)
+    if not passed:
+        raise RunFailedError("several replicas do not train as one does; see FAIL above.")
+
+
+def _counts(config: Config) -> list[int]:
+    """1, 2, 4, … up to the number of devices.
+
+    Raises:
+      ValueError: settings that can't be compared, or a single device.
+    """
+    if config.run.mixed_precision:
+        raise ValueError("--mixed_precision=True: rounding is compared in float32. Leave it out.")
+    if config.optimizer.accumulate_steps > 1:
+        raise ValueError(
+            f"--accumulate_steps={config.optimizer.accumulate_steps}: micro-batches of several "
+            "replicas hold other images than those of one (METHOD.md). Leave it out."
+        )
+    devices = config.run.cpu_devices
+    if devices == 1:
+        import tensorflow as tf  # late, so that --help does not wait for it
+
+        devices = len(tf.config.list_physical_devices("GPU"))
+    if devices < 2:
+        raise ValueError(
+            "--cpu_devices=1: TensorFlow sees fewer than two GPUs. Add --cpu_devices=4 to compare "
+            "replicas on the CPU."
+        )
+    counts = [2**power for power in range(devices.bit_length()) if 2**power < devices]
+    counts.append(devices)
+    for count in counts:
+        if config.optimizer.batch_size % count:
+            raise ValueError(
+                f"--batch_size={config.optimizer.batch_size}: {count} replicas can't share it "
+                f"evenly. Use a multiple of {count}."
+            )
+    return counts
+
+
+def _record_in_own_process(arguments: list[str], count: int, folder: str) -> None:
+    """Two strategies over the same devices in one process would mix up their collectives."""
+    print(f"{count} replica{'s' * (count > 1)} …", file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", "tools.parity", *arguments]
+    process = subprocess.run(
+        [*command, f"--record={count}", f"--record_folder={folder}"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if process.returncode:
+        last = (process.stderr.strip().splitlines() or ["no message"])[-1]
+        raise RunFailedError(f"{count} replicas: {last.removeprefix('error: ')}")
+
+
+def _record(config: Config, count: int, folder: str) -> None:
+    """Writes the records of `count` replicas; for 1, those that the others are compared with."""
+    import tensorflow as tf
+    from tensorflow import keras
+
+    from msbreg_tf import parity
+    from msbreg_tf.assembly import build_model, mirrored
+    from msbreg_tf.augment import build_augmentation
+    from msbreg_tf.data import open_source, view_batches
+    from msbreg_tf.determinism import make_sums_reproducible
+    from msbreg_tf.devices import split_cpu
+
+    split_cpu(config.run.cpu_devices)
+    make_sums_reproducible()
+    tf.config.experimental.enable_tensor_float_32_execution(False)  # which keeps 10 bits of 23
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    names = tuple(device.name for device in devices[:count])
+    strategy = mirrored(names) if count > 1 else tf.distribute.get_strategy()
+    views = view_batches(
+        open_source(config.data),
+        build_augmentation(config),
+        seed=config.run.seed,
+        batch_size=config.optimizer.batch_size,
+        num_views=config.objective.num_views,
+        num_steps=parity.STEPS,
+    )
+    batches = tf.stack(list(views)).numpy()
+
+    def record(name, batches, synchronized):
+        def build():
+            keras.utils.set_random_seed(config.run.seed)
+            return build_model(config, total_steps=2 * parity.STEPS, synchronized=synchronized)
+
+        path = os.path.join(folder, f"{name}.npz")
+        parity.save_record(path, parity.record_steps(build, strategy, batches))
+
+    record(count, batches, synchronized=count > 1)
+    if count == 1:
+        record("reference", batches, synchronized=True)
+        for index, shifted in enumerate(parity.shifted_views(batches)):
+            record(f"shifted-{index}", shifted, synchronized=True)
+
+
+def _print_comparison(counts: list[int], folder: str) -> bool:
+    """Prints the table; True if every quantity passed."""
+    from msbreg_tf import parity
+
+    def load(name):
+        return parity.load_record(os.path.join(folder, f"{name}.npz"))
+
+    shifted = [load(f[:-4]) for f in sorted(os.listdir(folder)) if f.startswith("shifted")]
+    rows = parity.compare(load("reference"), shifted, {count: load(count) for count in counts})
+    print(parity.table(rows, counts))
+    return not any(row.broken for row in rows)
+
+
+if __name__ == "__main__":
+    cli.define_flags()
+    for name, default in _DEFAULTS.items():
+        flags.FLAGS.set_default(name, default)
+    cli.run(main, own_flags=("record", "record_folder"))
