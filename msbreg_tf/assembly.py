@@ -6,6 +6,7 @@ from typing import Optional
 import tensorflow as tf
 from tensorflow import keras
 
+from msbreg_tf.augment import build_augmentation
 from msbreg_tf.config import Config
 from msbreg_tf.devices import split_cpu
 from msbreg_tf.model import MSBReg
@@ -98,6 +99,7 @@ def build_model(config: Config, total_steps: int, synchronized: Optional[bool] =
         total_steps=total_steps,
         seed=config.run.seed,
         accumulate_steps=config.optimizer.accumulate_steps,
+        augment=build_augmentation(config) if config.augment.augment_on == "device" else None,
     )
     model.compile(keras.optimizers.SGD(config.max_lr, momentum=config.optimizer.momentum))
     model.optimizer.build(model.online_variables)

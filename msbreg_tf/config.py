@@ -172,6 +172,13 @@ class AugmentConfig(_Checked):
     solarize_threshold: float = setting(
         0.5, "Solarisation inverts values above this fraction of white (BYOL).", low=0, high=1
     )
+    augment_on: str = setting(
+        "host",
+        "Where views are made: 'host' makes them in the input pipeline; 'device' inside the step, "
+        "which frees CPU cores beside a GPU. Images of different sizes are still cropped on the "
+        "host. Views are the same up to rounding.",
+        choices=("host", "device"),
+    )
 
     def __post_init__(self):
         super().__post_init__()

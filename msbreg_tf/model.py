@@ -46,6 +46,7 @@ class MSBReg(keras.Model):
         total_steps: int,
         seed: int = 0,
         accumulate_steps: int = 1,
+        augment: Optional[keras.layers.Layer] = None,
         **kwargs,
     ):
         """Injects the online networks; the target's are clones that start at the same weights.
@@ -58,6 +59,8 @@ class MSBReg(keras.Model):
           total_steps: optimizer steps of the whole run, over which τ rises to 1.
           seed: seed of the Brownian directions.
           accumulate_steps: micro-batches M of a step (METHOD.md, "Small memory").
+          augment: `MultiViewAugmentation` that makes the views inside the step, on the device; then
+            `fit` takes what its `views_of` takes.
           **kwargs: `name` and the like, for `keras.Model`.
         """
         super().__init__(**kwargs)
@@ -70,6 +73,7 @@ class MSBReg(keras.Model):
         self.total_steps = total_steps
         self.seed = seed
         self.accumulate_steps = accumulate_steps
+        self.augment = augment
         self.gradient_transform = None
         self._step_metrics = {}
         # A metric's result is that of all replicas already; with several workers Keras would add it
@@ -126,6 +130,8 @@ class MSBReg(keras.Model):
     def train_step(self, data: tf.Tensor) -> dict[str, tf.Tensor]:
         """One step on views [B, K, S, S, 3] of this replica; returns the step's metrics."""
         views, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        if self.augment is not None:
+            views = self.augment.views_of(views)
         step = self.optimizer.iterations
         variables = self.online_variables
         seed = self._noise_seed(step)
@@ -212,14 +218,15 @@ class MSBReg(keras.Model):
             "total_steps": self.total_steps,
             "seed": self.seed,
             "accumulate_steps": self.accumulate_steps,
+            "augment": self.augment and keras.saving.serialize_keras_object(self.augment),
         }
         return super().get_config() | networks | own
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "MSBReg":
         config = dict(config)
-        for name in ("encoder", "projector", "predictor"):
-            config[name] = keras.saving.deserialize_keras_object(config[name])
+        for name in ("encoder", "projector", "predictor", "augment"):
+            config[name] = config[name] and keras.saving.deserialize_keras_object(config[name])
         config["objective"] = ObjectiveConfig(**config["objective"])
         return cls(**config)
 

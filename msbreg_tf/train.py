@@ -182,6 +182,7 @@ class Run:
             "start_step": self.first_step,
             "num_steps": self.length.total_steps if self.workers.count == 1 else None,
             "rows": self.workers.rows(batch_size),
+            "on_device": self.config.augment.augment_on == "device",
         }
         if not data.data_service:
             yield self.workers.feed(view_batches(self.source, self.augment, **choices))

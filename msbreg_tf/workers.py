@@ -151,11 +151,11 @@ def split_batches(views: tf.data.Dataset, parts: int) -> tf.data.Dataset:
     if parts == 1:
         return views
 
+    def in_parts(tensor):
+        return tf.reshape(tensor, [parts, tensor.shape[0] // parts, *tensor.shape[1:]])
+
     def split(batch):
-        size = batch.shape[0] // parts
-        return tf.data.Dataset.from_tensor_slices(
-            tf.reshape(batch, [parts, size, *batch.shape[1:]])
-        )
+        return tf.data.Dataset.from_tensor_slices(tf.nest.map_structure(in_parts, batch))
 
     return views.flat_map(split).prefetch(2 * parts)
 

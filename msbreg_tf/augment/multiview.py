@@ -167,7 +167,27 @@ class MultiViewAugmentation(keras_cv.layers.VectorizedBaseImageAugmentationLayer
           uint8 [B, K, S, S, 3].
         """
         draws = tf.ensure_shape(transformations, [None, self.num_views, columns_of.NUM_DRAWS])
-        lines = self._crop_flip_and_blur(images, draws)  # [B, K, S, 3, S]
+        return self._recolour(self._crop_flip_and_blur(images, draws), draws)
+
+    def crop(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Only what brings images of any size to one size, for `views_of` to go on from.
+
+        Args:
+          inputs: "images", uint8 or float [B, H, W, 3], and "draws", float32 [B, K, NUM_DRAWS].
+
+        Returns:
+          "lines", the views' own colours, uint8 [B, K, S, 3, S], and "draws".
+        """
+        lines = self._crop_flip_and_blur(tf.cast(inputs["images"], tf.float32), inputs["draws"])
+        return {"lines": tf.cast(lines + 0.5, tf.uint8), "draws": inputs["draws"]}
+
+    def views_of(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
+        """The views, uint8 [B, K, S, S, 3], of "images" and "draws" or of what `crop` returned."""
+        if "images" in batch:
+            return self(batch)["images"]
+        return self._recolour(tf.cast(batch["lines"], tf.float32), batch["draws"])
+
+    def _recolour(self, lines, draws):
         drop = draws[..., columns_of.GREY] < self.grey_probability
         words = colour.recolour(
             lines,
@@ -176,7 +196,7 @@ class MultiViewAugmentation(keras_cv.layers.VectorizedBaseImageAugmentationLayer
             self._threshold(draws) if self.solarize_probability else None,
         )
         views = colour.pixels(words)
-        views.set_shape([images.shape[0], self.num_views, self.image_size, self.image_size, 3])
+        views.set_shape([lines.shape[0], self.num_views, self.image_size, self.image_size, 3])
         return views
 
     def _crop_flip_and_blur(self, images, draws):

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from msbreg_tf.augment import image_draws
 from msbreg_tf.data.resizing import resize_and_crop
-from msbreg_tf.data.seeds import order_seed, views_seed
+from msbreg_tf.data.seeds import order_seed
 from msbreg_tf.data.source import Source
+from msbreg_tf.data.views import batches_of
 
 
 def probe_views(
@@ -27,12 +27,10 @@ def probe_views(
       images, uint8 [n, S, S, 3], resized and centre-cropped, and views, uint8 [n, K, S, S, 3].
     """
 
-    def look(index, record):
-        image = source.decode(record)
-        draws = image_draws(views_seed(seed, 0), index, num_views)
-        views = augment({"images": image[tf.newaxis], "draws": draws[tf.newaxis]})["images"][0]
-        return resize_and_crop(image, views.shape[-2]), views
-
-    chosen = source.ordered(order_seed(seed, 0)).take(count)
-    images, views = zip(*chosen.map(look).as_numpy_iterator())
-    return np.stack(images), np.stack(views)
+    count = min(count, source.num_images)
+    chosen = source.ordered(order_seed(seed, 0)).take(count).cache()
+    numbered = tf.data.Dataset.zip((chosen, tf.data.Dataset.range(count)))
+    views = batches_of(numbered, source, augment, seed, count, num_views).get_single_element()
+    size = views.shape[-2]
+    images = chosen.map(lambda _, record: resize_and_crop(source.decode(record), size))
+    return np.stack(list(images.as_numpy_iterator())), views.numpy()

@@ -82,6 +82,7 @@ def service_batches(
     start_step: int,
     num_steps: Optional[int] = None,
     rows: Optional[tuple[int, int]] = None,
+    on_device: bool = False,
     buffer_mb: int = 4096,
 ) -> Iterator[tf.data.Dataset]:
     """The batches of `view_batches`, made elsewhere.
@@ -90,8 +91,8 @@ def service_batches(
 
     Args:
       service: "grpc://HOST:PORT" of a dispatcher.
-      source, augment, seed, batch_size, num_views, start_step, num_steps, rows: as for
-        `view_batches`.
+      source, augment, seed, batch_size, num_views, start_step, num_steps, rows,
+        on_device: as for `view_batches`.
       buffer_mb: memory for batches that wait for their turn, in MiB.
 
     Yields:
@@ -157,6 +158,7 @@ def _batches_of_steps(
     batch_size: int,
     num_views: int,
     rows: Optional[tuple[int, int]],
+    on_device: bool,
 ) -> tf.data.Dataset:
     """Numbers of steps → (step, batch), in any order; each batch depends on its step alone."""
     per_epoch = steps_per_epoch(source.num_images, batch_size)
@@ -174,7 +176,9 @@ def _batches_of_steps(
         found = tf.data.Dataset.from_tensor_slices((indices, stored))
         positions = tf.data.Dataset.range(step * batch_size, (step + 1) * batch_size)
         numbered = tf.data.Dataset.zip((found, positions))
-        batches = batches_of(numbered, source, augment, seed, batch_size, num_views, rows)
+        batches = batches_of(
+            numbered, source, augment, seed, batch_size, num_views, rows, on_device
+        )
         return batches.map(lambda batch: (step, batch))
 
     like = source.held_records()

@@ -37,6 +37,7 @@ def view_batches(
     start_step: int = 0,
     num_steps: Optional[int] = None,
     rows: Optional[tuple[int, int]] = None,
+    on_device: bool = False,
 ) -> tf.data.Dataset:
     """Batches of augmented views, from any step on.
 
@@ -55,6 +56,8 @@ def view_batches(
       num_steps: steps of the whole run, also counted from its beginning; without it, no end.
       rows: first row and end of the part of each batch that is wanted; without it, all N. Images
         of other rows are neither decoded nor augmented.
+      on_device: leave to the training step what can wait for it: batches are then what
+        `augment.views_of` takes, images and their draws or, where sizes differ, `augment.crop`'s.
 
     Returns:
       Prefetched data set of uint8 [N, K, S, S, 3], or fewer rows, of static shape.
@@ -65,7 +68,7 @@ def view_batches(
     records = _records(source, seed, batch_size, start_step)
     if num_steps is not None:
         records = records.take(max(0, num_steps - start_step) * batch_size)
-    views = batches_of(records, source, augment, seed, batch_size, num_views, rows)
+    views = batches_of(records, source, augment, seed, batch_size, num_views, rows, on_device)
     options = tf.data.Options()
     options.deterministic = True
     if num_steps is not None:
@@ -84,15 +87,16 @@ def batches_of(
     batch_size: int,
     num_views: int,
     rows: Optional[tuple[int, int]] = None,
+    on_device: bool = False,
 ) -> tf.data.Dataset:
     """Batches of views of records in the order given; works inside `interleave`.
 
     Args:
       records: ((index, record), position), position counting all images since the run's beginning.
-      source, augment, seed, batch_size, num_views, rows: as for `view_batches`.
+      source, augment, seed, batch_size, num_views, rows, on_device: as for `view_batches`.
 
     Returns:
-      Data set of uint8 [N, K, S, S, 3], or fewer rows, of static shape.
+      Data set of what `view_batches` returns.
     """
     num_rows = batch_size
     if rows is not None:
@@ -110,13 +114,20 @@ def batches_of(
         draws = image_draws(epoch_views, index, num_views)
         return {"images": source.decode(stored), "draws": draws}
 
-    def augment_one(record, position):
-        item = decode_and_draw(record, position)
-        return augment({name: value[tf.newaxis] for name, value in item.items()})["images"][0]
+    def one(make):
+        def made(record, position):
+            item = decode_and_draw(record, position)
+            batch = make({name: value[tf.newaxis] for name, value in item.items()})
+            return tf.nest.map_structure(lambda tensor: tensor[0], batch)
+
+        return made
 
     if source.image_shape is None:  # images of different sizes do not stack
-        return _parallel_map(records, augment_one).batch(num_rows, drop_remainder=True)
+        make = augment.crop if on_device else lambda inputs: augment(inputs)["images"]
+        return _parallel_map(records, one(make)).batch(num_rows, drop_remainder=True)
     items = _parallel_map(records, decode_and_draw)
+    if on_device:
+        return items.batch(num_rows, drop_remainder=True)
     return _augment_in_chunks(items, augment, num_rows)
 
 

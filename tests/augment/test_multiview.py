@@ -134,6 +134,20 @@ def test_a_single_image_needs_no_batch_axis(layer, views, images, draws):
     assert layer(images[0]).shape == (K, S, S, 3)
 
 
+def test_compiles_under_xla(layer, views, images, draws):
+    """As in a training step on a GPU: sizes are known, the whole layer is one program."""
+    compiled = tf.function(lambda batch: layer.views_of(batch), jit_compile=True)
+    assert different(compiled({"images": images, "draws": draws}), views) < 1e-4
+
+
+def test_cropping_first_and_recolouring_later_rounds_once_more(layer, views, images, draws):
+    cropped = layer.crop({"images": images, "draws": draws})
+    assert cropped["lines"].dtype == tf.uint8
+    difference = np.abs(layer.views_of(cropped).numpy().astype(int) - views)
+    assert difference.mean() < 0.5
+    assert (difference > 3).mean() < 2e-3  # beside the solarisation's threshold
+
+
 def test_float_images_and_other_keys(layer, views, images, draws):
     inputs = {"images": images.astype(np.float32), "draws": draws, "labels": np.arange(6)}
     outputs = layer(inputs)

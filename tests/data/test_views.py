@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from msbreg_tf.augment import MultiViewAugmentation
 from msbreg_tf.data import steps_per_epoch, view_batches
 from msbreg_tf.data.folder import FolderSource
 from tests.data.conftest import (
@@ -148,6 +149,15 @@ def test_images_of_other_workers_are_not_decoded(tmp_path):
     source._decode = decode
     [part] = batches(source, num_steps=1, rows=(1, 3))
     assert len(part) == len(log.read_text().split()) == 2
+
+
+def test_what_is_left_to_the_device_becomes_the_same_views(source):
+    layer = MultiViewAugmentation(K, 8, blur_probability=0.0)
+    on_host = np.stack(batches(source, layer, num_steps=2)).astype(int)
+    left = view_batches(source, layer, 5, N, K, num_steps=2, on_device=True)
+    on_device = np.stack([layer.views_of(batch) for batch in left])
+    tolerance = 1.0 if source.image_shape is None else 0.01  # lines are rounded once more
+    assert np.abs(on_device - on_host).mean() < tolerance
 
 
 def test_runs_on_a_worker_of_the_data_service(folder):
