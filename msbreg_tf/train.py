@@ -29,7 +29,7 @@ from msbreg_tf.export import export_encoder
 from msbreg_tf.metrics_file import MetricsFile
 from msbreg_tf.plan import Length, describe
 from msbreg_tf.workdir import Workdir
-from msbreg_tf.workers import Workers, join_workers
+from msbreg_tf.workers import Workers, join_workers, leave_at_once
 
 cli.define_flags()
 
@@ -285,4 +285,5 @@ def _readable_failures(workdir: Workdir, workers: Workers):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    with leave_at_once():
+        cli.run(main)
