@@ -127,6 +127,7 @@ class MSBReg(keras.Model):
         projection = self.target_projector(features, training=training)
         return _unit_views(projection, tf.shape(views)[0], views.shape[1])
 
+    @tf.autograph.experimental.do_not_convert  # which takes seconds at every start, for nothing
     def train_step(self, data: tf.Tensor) -> dict[str, tf.Tensor]:
         """One step on views [B, K, S, S, 3] of this replica; returns the step's metrics."""
         views, _, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -200,10 +201,21 @@ class MSBReg(keras.Model):
             return self.optimizer.get_unscaled_gradients(gradients)
         return gradients
 
-    def _report(self, values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        for name, value in values.items():
+    def make_train_function(self, force=False):
+        # A variable that is made inside the step lets TensorFlow trace the whole step twice.
+        with self.distribute_strategy.scope():
+            self.declare_metrics("loss", *self.objective.weights, "tau", "spread", "gradient_norm")
+        return super().make_train_function(force)
+
+    def declare_metrics(self, *names: str) -> None:
+        """Makes the metrics that a step reports; one that is not declared costs a second trace."""
+        for name in names:
             if name not in self._step_metrics:
                 self._step_metrics[name] = StepMean(name=name)
+
+    def _report(self, values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        self.declare_metrics(*values)
+        for name, value in values.items():
             self._step_metrics[name].update_state(value)
         return {name: self._step_metrics[name].result() for name in values}
 

@@ -40,7 +40,7 @@ class _Blend(NamedTuple):
         )
 
 
-@tf.function(jit_compile=True, reduce_retracing=True)
+@tf.function(jit_compile=True, reduce_retracing=True, autograph=False)
 def recolour(
     lines: tf.Tensor,
     jitter: Optional[Jitter] = None,

@@ -6,6 +6,8 @@ from tensorflow import keras
 from msbreg_tf import lars
 from msbreg_tf.schedules import warmup_cosine
 
+_TRUST_RATIOS = ("trust_ratio_min", "trust_ratio_mean", "trust_ratio_max")
+
 
 class LARS(keras.callbacks.Callback):
     """Makes a model compiled with momentum SGD train by LARS (METHOD.md, "Optimisation").
@@ -33,6 +35,8 @@ class LARS(keras.callbacks.Callback):
                 f"keras.optimizers.SGD, not {type(self.model.optimizer).__name__}."
             )
         self.model.gradient_transform = self._transform
+        with self.model.distribute_strategy.scope():
+            self.model.declare_metrics(*_TRUST_RATIOS)
         # A model that was fitted before has a traced step without the transform.
         self.model.make_train_function(force=True)
 
@@ -44,11 +48,8 @@ class LARS(keras.callbacks.Callback):
             weight_decay=self.weight_decay,
         )
         ratios = tf.stack(ratios)
-        return gradients, {
-            "trust_ratio_min": tf.reduce_min(ratios),
-            "trust_ratio_mean": tf.reduce_mean(ratios),
-            "trust_ratio_max": tf.reduce_max(ratios),
-        }
+        reduced = (tf.reduce_min(ratios), tf.reduce_mean(ratios), tf.reduce_max(ratios))
+        return gradients, dict(zip(_TRUST_RATIOS, reduced))
 
 
 class WarmupCosine(keras.callbacks.Callback):

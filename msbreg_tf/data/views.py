@@ -161,4 +161,6 @@ def _augment_in_chunks(items: tf.data.Dataset, augment: Callable, batch_size: in
 
 
 def _parallel_map(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
+    # AutoGraph takes seconds at every start, and no function here has Python control flow.
+    function = tf.autograph.experimental.do_not_convert(function)
     return dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
