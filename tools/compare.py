@@ -2,6 +2,7 @@ r"""Puts the results of several runs side by side, with what the paper reports b
 
     python -m tools.compare --runs=runs/byol,runs/msbreg
     python -m tools.compare --runs='runs/*' --metric='top-1 %' --where=name=knn,k=20
+    python -m tools.compare --runs='runs/methods/*' --over_seeds
 
 A run is a row; metric and protocol make a column. Values that were measured in unlike ways never
 share a column: what is unlike is in the heading, or below the table.
@@ -35,6 +36,11 @@ def define_flags() -> None:
         [],
         "Only protocols with these settings, joined by commas: name=knn,k=20,dataset=cifar10.",
     )
+    flags.DEFINE_bool(
+        "over_seeds",
+        False,
+        "One row for all runs that differ in nothing but the seed: mean ± standard deviation.",
+    )
     flags.DEFINE_bool("published", True, "Show the paper's values beside ours.")
 
 
@@ -50,7 +56,7 @@ def main(argv: list[str]) -> None:
     chosen = [r for r in results if _fits(r, conditions) and FLAGS.metric in (None, r["metric"])]
     if not chosen:
         raise ValueError(f"none of the {len(results)} results fits. {_choices(results)}")
-    comparison = compare(chosen, PUBLISHED if FLAGS.published else ())
+    comparison = compare(chosen, PUBLISHED if FLAGS.published else (), FLAGS.over_seeds)
     columns = comparison.columns
     if FLAGS.metric is not None and len(columns) > 1:
         raise ValueError(
@@ -110,4 +116,6 @@ def _choices(results: list[dict[str, Any]]) -> str:
 
 if __name__ == "__main__":
     define_flags()
-    cli.run(main, own_flags=("runs", "metric", "where", "published"), training_flags=False)
+    cli.run(
+        main, own_flags=("runs", "metric", "where", "over_seeds", "published"), training_flags=False
+    )

@@ -2,9 +2,13 @@
 
 import dataclasses
 import json
+import os
+import re
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from msbreg_tf.config import Config
 from msbreg_tf.evaluation.published import PublishedValue
 
 _LONGEST_IN_HEADING = 24  # characters
@@ -46,7 +50,9 @@ class Comparison:
 
 
 def compare(
-    results: Sequence[Mapping[str, Any]], published: Sequence[PublishedValue] = ()
+    results: Sequence[Mapping[str, Any]],
+    published: Sequence[PublishedValue] = (),
+    over_seeds: bool = False,
 ) -> Comparison:
     """Puts runs in rows and protocols in columns.
 
@@ -57,6 +63,8 @@ def compare(
       results: lines of results files.
       published: values of the paper, each shown in the columns of its protocol, data set and
         metric, if these are of a whole test split.
+      over_seeds: one row for all runs whose settings differ in nothing but the seed, with mean and
+        standard deviation as text, "45.30 ± 1.92".
     """
     first = {}
     for result in results:
@@ -64,6 +72,8 @@ def compare(
     columns = _columns(list(first.values()))
     headings = dict(zip(first, (column.heading for column in columns)))
     ours, notes = _measured_rows(results, headings)
+    if over_seeds:
+        ours = _over_seeds(ours, results)
     theirs = _published_rows(columns, published, {_settings(result) for result in results})
     if theirs:
         notes.append(
@@ -125,6 +135,40 @@ def _measured_rows(
             if len(set(found)) > 1
         ]
     return rows, notes
+
+
+def _over_seeds(
+    rows: Sequence[dict[str, Any]], results: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    names = _row_names(list(dict.fromkeys(_row(result) for result in results)))
+    recipes = {names[_row(result)]: _recipe_without_seed(result) for result in results}
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(recipes[row["run"]] or row["run"], []).append(row)
+    return [_mean_row(group) for group in groups.values()]
+
+
+def _mean_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    if len(rows) == 1:
+        return rows[0]
+    shared = os.path.commonprefix([row["run"] for row in rows])  # noqa: RUF071 - by letters
+    name = re.sub(r"([^A-Za-z0-9]*seed)?[^A-Za-z0-9]*$", "", shared) or rows[0]["run"]
+    mean = {"run": f"{name}, {len(rows)} seeds"}
+    for heading in rows[0].keys() - {"run"}:
+        values = [row[heading] for row in rows if row[heading] is not None]
+        if len(values) == len(rows):
+            mean[heading] = f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
+        else:
+            mean[heading] = f"{len(values)} of {len(rows)} measured" if values else None
+    return {heading: mean[heading] for heading in rows[0]}
+
+
+def _recipe_without_seed(result: Mapping[str, Any]) -> Optional[str]:
+    """What decides the result of a run, but its seed; None if that is not known."""
+    recipe = (result.get("export") or {}).get("recipe") or {}
+    names = Config().result_settings().keys() - {"seed"}
+    known = {name: value for name, value in recipe.items() if name in names}
+    return json.dumps(known, sort_keys=True) if known else None
 
 
 def _published_rows(

@@ -52,6 +52,25 @@ def test_one_unlike_setting_makes_another_column(change, heading):
     assert name not in comparison.common
 
 
+def test_runs_that_differ_in_their_seed_alone_become_one_row():
+    runs = [
+        result("byol-seed0@9", 40.0, method="byol", seed=0, workdir="a"),
+        result("byol-seed1@9", 43.0, method="byol", seed=1, workdir="b"),
+        result("msbreg-seed0@9", 50.0, method="msbreg", seed=0),
+        result("theirs", 1.0),
+        result("others", 2.0),
+    ]
+    runs.append(result("byol-seed0@9", 7.0, KNN | {"k": 200}, method="byol", seed=0))
+    one, other = "knn top-1 % k=20", "knn top-1 % k=200"
+    assert cells(compare(runs, over_seeds=True)) == {
+        "byol, 2 seeds": {one: "41.50 ± 2.12", other: "1 of 2 measured"},
+        "msbreg-seed0@9": {one: 50.0},
+        "theirs": {one: 1.0},  # nobody knows their settings
+        "others": {one: 2.0},
+    }
+    assert len(compare(runs).rows) == 5
+
+
 def test_difference_names_what_and_which():
     columns = compare([result("a", 1.0), result("b", 2.0, KNN | {"k": 200, "epochs": 3})]).columns
     assert difference(columns) == "k is 20 or 200; epochs is not set or 3"

@@ -32,8 +32,9 @@ def runs(tmp_path):
 
 @pytest.fixture
 def run_main(monkeypatch, capsys):
-    def main(*runs, metric=None, where=(), published=True):
+    def main(*runs, metric=None, where=(), published=True, over_seeds=False):
         values = {"runs": [str(run) for run in runs], "metric": metric, "where": list(where)}
+        values["over_seeds"] = over_seeds
         monkeypatch.setattr(compare, "FLAGS", types.SimpleNamespace(**values, published=published))
         compare.main(["compare"])
         return capsys.readouterr().out
