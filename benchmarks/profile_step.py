@@ -9,6 +9,7 @@ runs. Times are sums over operations; two of them may overlap.
 import collections
 import glob
 import os
+import re
 import tempfile
 
 import msbreg_tf  # noqa: F401 - sets TensorFlow's environment, so it must come before TensorFlow
@@ -23,13 +24,7 @@ from msbreg_tf.assembly import build_model  # isort: skip
 from msbreg_tf.determinism import make_sums_reproducible  # isort: skip
 
 WARM_UP, STEPS = 3, 3
-GROUPS = {
-    "convolutions": ("Conv2D",),
-    "batch norm": ("BatchNorm",),
-    "ReLU, additions, padding, pooling": ("Relu", "Pad", "Pool", "AddN"),
-    "matrix products": ("MatMul", "Eig"),
-    "weights: LARS, SGD, target; other": ("",),
-}
+NETWORKS = re.compile("encoder|projector|predictor")  # in the names of their operations
 
 cli.define_flags()
 
@@ -63,20 +58,22 @@ def main(argv):
     with tempfile.TemporaryDirectory() as folder:
         model.fit(data, verbose=0, callbacks=[lars, Profile(folder)])
         times = operation_times(folder)
-    total = sum(times.values())
+    total, groups, kinds = sum(times.values()), collections.Counter(), collections.Counter()
+    for (name, kind), ms in times.items():
+        group = "losses, LARS, SGD, target, metrics"
+        if NETWORKS.search(name):
+            group = "convolutions" if "Conv2D" in kind else "rest of the networks"
+        groups[group] += ms / total
+        kinds[f"{kind} ({'networks' if NETWORKS.search(name) else 'the rest'})"] += ms / total
     print(f"{total / STEPS:,.0f} ms of operations in a step of {batch} images")
-    left = collections.Counter(times)
-    for title, parts in GROUPS.items():
-        mine = {kind: left[kind] for kind in left if any(part in kind for part in parts)}
-        left.subtract(mine)
-        print(f"{100 * sum(mine.values()) / total:5.1f} %  {title}")
-    print("\nThe largest kinds")
-    for kind, ms in collections.Counter(times).most_common(12):
-        print(f"{100 * ms / total:5.1f} %  {kind}")
+    for title, shares in (("Share", groups), ("Largest kinds of operation", kinds)):
+        print(f"\n{title}")
+        for name, share in shares.most_common(12):
+            print(f"{100 * share:5.1f} %  {name}")
 
 
-def operation_times(folder: str) -> dict[str, float]:
-    """{kind of operation: ms} of everything that was profiled."""
+def operation_times(folder: str) -> dict[tuple[str, str], float]:
+    """{(name, kind) of an operation: ms} of everything that was profiled."""
     [path] = glob.glob(os.path.join(folder, "plugins", "profile", "*", "*.xplane.pb"))
     space = xplane_pb2.XSpace()
     with open(path, "rb") as file:
@@ -87,7 +84,7 @@ def operation_times(folder: str) -> dict[str, float]:
             for event in line.events:
                 name, colon, kind = plane.event_metadata[event.metadata_id].name.rpartition(":")
                 if colon and "::" not in f"{name}:{kind}" and kind.replace("_", "").isalnum():
-                    times[kind] += event.duration_ps / 1e9
+                    times[name, kind] += event.duration_ps / 1e9
     return times
 
 

@@ -11,7 +11,6 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
 from typing import Optional
 
 import tensorflow as tf
@@ -148,20 +147,16 @@ def join_workers(strategy: str) -> Workers:
     return Workers(read_cluster(strategy, os.environ))
 
 
-@contextlib.contextmanager
-def leave_at_once() -> Iterator[None]:
-    """Ends the process where `sys.exit` is called inside it, if there are several workers.
+def leave_at_once(end: SystemExit) -> None:
+    """Ends the process with the code of `end`, if there are several workers.
 
     TensorFlow's own leaving of the others takes long where one of them is gone.
     """
-    try:
-        yield
-    except SystemExit as end:
-        if context.context().coordination_service is None:
-            raise
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
+    if context.context().coordination_service is None:
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
 
 
 def split_batches(views: tf.data.Dataset, parts: int) -> tf.data.Dataset:

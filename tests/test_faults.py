@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from msbreg_tf import cli, train
+from msbreg_tf import cli, pretraining
 from msbreg_tf.data.sample import load_sample
 from msbreg_tf.errors import EXIT_BAD_INPUT, EXIT_RUN_FAILED
 from tests.test_train import (
@@ -30,7 +30,7 @@ def outcome(config, capfd):
     """Trains as the command would; returns (exit code, lines that begin with 'error: ')."""
     capfd.readouterr()
     try:
-        cli.guarded(lambda argv: train.train(config))([])
+        cli.guarded(lambda argv: pretraining.train(config))([])
         code = 0
     except SystemExit as error:
         code = error.code
@@ -71,7 +71,7 @@ def disk(tmp_path):
 
 
 def test_one_nan_in_a_batch_ends_the_run_before_it_is_saved(tmp_path, monkeypatch, capfd):
-    whole = train.view_batches
+    whole = pretraining.view_batches
 
     def poison(index, views):
         views = tf.cast(views, tf.float32)
@@ -80,7 +80,7 @@ def test_one_nan_in_a_batch_ends_the_run_before_it_is_saved(tmp_path, monkeypatc
         return tf.where(index == 5, poisoned, views)  # the sixth step's
 
     monkeypatch.setattr(
-        train, "view_batches", lambda *a, **k: whole(*a, **k).enumerate().map(poison)
+        pretraining, "view_batches", lambda *a, **k: whole(*a, **k).enumerate().map(poison)
     )
     code, (line,) = outcome(small(tmp_path), capfd)
     assert code == EXIT_RUN_FAILED
@@ -153,7 +153,7 @@ def test_images_that_break_during_training_are_replaced_and_named(tmp_path, capf
     seen = after_step(workdir, 2, damage)
     changes = {"dataset": "folder", "data_dir": str(folder), "split": "train", "batch_size": 16}
     config = small(workdir, **changes, epochs=20, checkpoint_every=100)
-    train.train(config)
+    pretraining.train(config)
     assert seen == [True]
     stderr = capfd.readouterr().err
     assert "3 broken files were skipped:" in stderr

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from msbreg_tf import train
+from msbreg_tf import pretraining
 from msbreg_tf.checkpoints import Checkpoints
 from msbreg_tf.config import config_from_settings
 from msbreg_tf.errors import EXIT_PREEMPTED, EXIT_RUN_FAILED, PreemptedError, RunFailedError
@@ -164,7 +164,7 @@ def test_sigterm_saves_and_exits_with_its_own_code(finished, tmp_path):
     assert "SIGTERM received" in output
     last = read_metrics(workdir)[-1]["step"]
     assert f"{last:08d}" in os.listdir(os.path.join(workdir, "checkpoints"))
-    train.train(small(workdir))  # continues, in this process
+    pretraining.train(small(workdir))  # continues, in this process
     assert read_metrics(workdir)[-1] == read_metrics(finished[0])[-1]
 
 
@@ -190,7 +190,7 @@ def test_with_a_data_service_killed_and_continued_it_is_the_same_run(finished, t
 def test_starting_a_finished_run_again_only_exports(finished, capsys):
     workdir, _ = finished
     before = read_metrics(workdir)
-    train.train(small(workdir))
+    pretraining.train(small(workdir))
     assert "Continuing from step 14 of 14" in capsys.readouterr().out
     assert read_metrics(workdir) == before
 
@@ -198,7 +198,7 @@ def test_starting_a_finished_run_again_only_exports(finished, capsys):
 def test_other_settings_in_the_same_workdir_are_refused_with_a_diff(finished):
     workdir, _ = finished
     with pytest.raises(ValueError, match=r"--lambda_s: 0.01 there, 0.02 now") as error:
-        train.train(small(workdir, lambda_s=0.02, seed=1))
+        pretraining.train(small(workdir, lambda_s=0.02, seed=1))
     assert "--seed: 0 there, 1 now" in str(error.value)
 
 
@@ -206,7 +206,7 @@ def test_a_truncated_newest_checkpoint_falls_back(finished, tmp_path, caplog):
     workdir = str(tmp_path / "copy")
     shutil.copytree(finished[0], workdir)
     os.truncate(os.path.join(workdir, "checkpoints", "00000014", "state.data-00000-of-00001"), 1000)
-    train.train(small(workdir))
+    pretraining.train(small(workdir))
     assert "trying the one before" in caplog.text
     ours, theirs = variables(workdir, 14), variables(finished[0], 14)
     for name in theirs:
@@ -216,7 +216,7 @@ def test_a_truncated_newest_checkpoint_falls_back(finished, tmp_path, caplog):
 def test_a_non_finite_loss_stops_with_step_and_term_and_keeps_the_checkpoint(tmp_path):
     config = small(tmp_path, base_lr=1e30, checkpoint_every=1, warmup_epochs=0.2)
     with pytest.raises(RunFailedError) as error:
-        train.train(config)
+        pretraining.train(config)
     message = str(error.value)
     assert "step " in message
     assert " = nan" in message or " = inf" in message
@@ -239,7 +239,7 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tf.train.Checkpoint, "write", fill_up)
     with pytest.raises(RunFailedError, match=r"step 8.*No space left.*step 4 is kept"):
-        train.train(small(tmp_path))
+        pretraining.train(small(tmp_path))
     assert os.listdir(tmp_path / "checkpoints") == ["00000004"]
 
 
@@ -265,7 +265,7 @@ def test_sigint_in_this_process_gives_the_handlers_back(tmp_path):
     thread = threading.Thread(target=interrupt, daemon=True)
     thread.start()
     with pytest.raises(PreemptedError, match="SIGINT"):
-        train.train(small(tmp_path))
+        pretraining.train(small(tmp_path))
     thread.join()
     assert seen == [True]
     assert signal.getsignal(signal.SIGINT) is before
@@ -285,7 +285,7 @@ def test_other_ways_to_train_also_resume_exactly_and_export(tmp_path, changes):
     """Interrupted in this process: the run's own code, another compiled step, the same numbers."""
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     changes = {"epochs": 1, "warmup_epochs": 0.2, "checkpoint_every": 3, **changes}
-    export = train.train(small(whole, **changes))
+    export = pretraining.train(small(whole, **changes))
 
     def interrupt():
         if wait_for_step(str(halves), 2):
@@ -294,9 +294,9 @@ def test_other_ways_to_train_also_resume_exactly_and_export(tmp_path, changes):
     thread = threading.Thread(target=interrupt, daemon=True)
     thread.start()
     with pytest.raises(PreemptedError):
-        train.train(small(halves, **changes))
+        pretraining.train(small(halves, **changes))
     thread.join()
-    again = train.train(small(halves, **changes))
+    again = pretraining.train(small(halves, **changes))
     assert metrics_bytes(halves) == metrics_bytes(whole)
     images = np.zeros([2, 32, 32, 3], np.float32)
     ours, theirs = (
@@ -310,27 +310,27 @@ def test_other_ways_to_train_also_resume_exactly_and_export(tmp_path, changes):
 def test_a_damaged_record_of_the_run_is_named(tmp_path):
     (tmp_path / "run.json").write_text('{"settings": {')
     with pytest.raises(ValueError, match=r"run\.json is damaged"):
-        train.train(small(tmp_path))
+        pretraining.train(small(tmp_path))
 
 
 def test_missing_images_after_the_start_are_one_line_with_details(tmp_path, monkeypatch):
     def broken(*args, **kwargs):
         raise tf.errors.DataLossError(None, None, "truncated record at 17")
 
-    monkeypatch.setattr(train, "view_batches", broken)
+    monkeypatch.setattr(pretraining, "view_batches", broken)
     with pytest.raises(RunFailedError, match=r"truncated record at 17 \(DataLossError") as error:
-        train.train(small(tmp_path))
+        pretraining.train(small(tmp_path))
     assert "\n" not in str(error.value)
     assert "Traceback" in (tmp_path / "error.txt").read_text()
 
 
 def test_data_that_ends_early_is_no_success(tmp_path, monkeypatch):
-    whole = train.view_batches
+    whole = pretraining.view_batches
     monkeypatch.setattr(
-        train, "view_batches", lambda *args, **kwargs: whole(*args, **kwargs).take(3)
+        pretraining, "view_batches", lambda *args, **kwargs: whole(*args, **kwargs).take(3)
     )
     with pytest.raises(RunFailedError, match="ended at step"):
-        train.train(small(tmp_path))
+        pretraining.train(small(tmp_path))
     assert not (tmp_path / "export").exists()
 
 
@@ -358,7 +358,7 @@ def test_data_that_ends_early_is_no_success(tmp_path, monkeypatch):
 )  # fmt: skip
 def test_bad_input_is_one_line_with_flag_value_and_remedy(tmp_path, changes, words):
     with pytest.raises(ValueError, match="--") as error:
-        train.train(small(changes.pop("workdir", tmp_path), **changes))
+        pretraining.train(small(changes.pop("workdir", tmp_path), **changes))
     assert all(word in str(error.value) for word in words)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run.json").exists()
@@ -366,7 +366,7 @@ def test_bad_input_is_one_line_with_flag_value_and_remedy(tmp_path, changes, wor
 
 def test_periodic_knn_is_logged(tmp_path):
     config = small(tmp_path, epochs=1, warmup_epochs=0, knn_every=1, knn_train_split="test")
-    train.train(config)
+    pretraining.train(config)
     (line,) = [line for line in read_metrics(tmp_path) if "knn20_top1" in line]
     assert line["step"] == 7
     assert 0.1 < line["knn20_top1"] <= 1.0

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from msbreg_tf import train
+from msbreg_tf import pretraining
 from msbreg_tf.errors import EXIT_BAD_INPUT, EXIT_PREEMPTED, EXIT_RUN_FAILED
 from msbreg_tf.replicas import read_own_copies
 from msbreg_tf.workdir import Workdir
@@ -73,7 +73,7 @@ class Pair:
 def reference(tmp_path_factory):
     """The same run, uninterrupted, on two replicas of one process."""
     workdir = str(tmp_path_factory.mktemp("reference"))
-    train.train(small(workdir, strategy="mirrored"))
+    pretraining.train(small(workdir, strategy="mirrored"))
     return workdir
 
 

@@ -9,7 +9,7 @@ encoder, and of a linear classifier for the two encoders.
 import tensorflow as tf
 from tensorflow import keras
 
-from msbreg_tf import cli, train
+from msbreg_tf import cli, pretraining
 from msbreg_tf.assembly import build_model
 from msbreg_tf.config import Config
 from msbreg_tf.data import labelled_images
@@ -26,7 +26,7 @@ cli.define_flags()
 def main(argv):
     del argv
     config = cli.config_from_flags()
-    rows = compare(config, train.train(config))
+    rows = compare(config, pretraining.train(config))
     print(f"\nTop-1 accuracy on the held-out images, % (seed {config.run.seed})")
     print(table(rows))
     print(

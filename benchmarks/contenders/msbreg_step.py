@@ -13,7 +13,7 @@ import tensorflow as tf  # isort: skip
 from tensorflow import keras  # isort: skip
 
 from benchmarks.contenders import msbreg_views  # isort: skip
-from msbreg_tf import train  # isort: skip
+from msbreg_tf import pretraining  # isort: skip
 from msbreg_tf.config import Config, config_from_settings  # isort: skip
 from msbreg_tf.workdir import Workdir  # isort: skip
 
@@ -31,7 +31,7 @@ class Ticks(keras.callbacks.Callback):
         self._tick(self._count)
 
 
-class TimedRun(train.Run):
+class TimedRun(pretraining.Run):
     """A run that reports its steps, and may be given its views."""
 
     tick = None
@@ -48,7 +48,7 @@ class TimedRun(train.Run):
 
 def make_run(settings, workdir: str) -> TimedRun:
     """A run of the recipe for STL-10 on the benchmark's images."""
-    train.open_source = lambda data: msbreg_views.memory_source(settings["images"])
+    pretraining.open_source = lambda data: msbreg_views.memory_source(settings["images"])
     run = TimedRun(recipe(settings, workdir), Workdir(workdir))
     # What is logged once an epoch would otherwise be logged every few steps.
     run.length = dataclasses.replace(run.length, steps_per_epoch=_ENDLESS)
@@ -88,7 +88,7 @@ def networks_step(model):
 
 
 def run(settings, tick):
-    train.make_sums_reproducible()
+    pretraining.make_sums_reproducible()
     with tempfile.TemporaryDirectory() as workdir:
         timed = make_run(settings, workdir)
         timed.tick = tick
