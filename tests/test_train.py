@@ -278,7 +278,7 @@ def test_sigint_in_this_process_gives_the_handlers_back(tmp_path):
         {"mixed_precision": True},
         {"strategy": "mirrored", "augment_on": "device"},
         {"norm": "layer", "method": "byol_uniform"},
-        {"norm": "group_ws", "method": "batch_repetition", "num_views": 3, "accumulate_steps": 4},
+        {"norm": "group_ws", "method": "batch_repetition", "num_views": 3, "accumulate_steps": 2},
     ],
 )
 def test_other_ways_to_train_also_resume_exactly_and_export(tmp_path, changes):

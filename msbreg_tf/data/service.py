@@ -105,7 +105,9 @@ def service_batches(
     num_steps = _ENDLESS if num_steps is None else num_steps
 
     def steps_to_batches(steps, records):
-        return _batches_of_steps(steps, records, source, augment, seed, batch_size, num_views, rows)
+        return _batches_of_steps(
+            steps, records, source, augment, seed, batch_size, num_views, rows, on_device
+        )
 
     def elsewhere(start):
         steps = tf.data.Dataset.range(start, num_steps)
