@@ -20,8 +20,8 @@ from benchmarks import arena, report
 
 # {part: (title, rounds, seconds of a turn)}
 PARTS = {
-    "augmentation": ("Augmentation", 5, 4.0),
-    "training": ("Training step", 5, 10.0),
+    "augmentation": ("Augmentation", 5, 3.0),
+    "training": ("Training step", 3, 10.0),
     "loss_terms": ("Losses", 5, 0.5),
     "startup": ("Start and memory", 5, 0.0),
     "limits": ("What the machine can do", 5, 1.0),
