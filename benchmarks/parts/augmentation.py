@@ -70,6 +70,8 @@ def same_operations(folder: str) -> str:
             == 0
         ):
             results[name] = np.load(path)
+    if "ours" not in results:
+        raise RuntimeError("benchmarks/same/ours.py failed; run it: " + " ".join(arguments))
     ours = results.pop("ours")
     lines = ["| | " + " | ".join(ours) + " |", "|---" * (len(ours.files) + 1) + "|"]
     for name, theirs in results.items():

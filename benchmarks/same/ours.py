@@ -19,58 +19,53 @@ from benchmarks.same.forced import (  # isort: skip
 from msbreg_tf.augment import colour, geometry  # isort: skip
 
 
-def _planes(image):
-    """uint8 [H, W, 3] → float32 [1, 3, 1, H, W]."""
-    return tf.transpose(tf.cast(image, tf.float32), [2, 0, 1])[None, :, None]
+WHOLE = (0.0, float(SIZE))  # start and length of an axis that is not cropped
 
 
-def _crop(image, left, width):
-    height, columns = image.shape[:2]
-    one = [[1.0]]
-    rows = geometry.resample_matrices(
-        TOP * tf.constant(one), HEIGHT * tf.constant(one), height, SIZE
-    )
-    matrix = geometry.resample_matrices(
-        left * tf.constant(one), width * tf.constant(one), columns, SIZE
-    )
-    return geometry.apply_to_rows_and_columns(_planes(image), rows, matrix)
+def _resample(image, rows, columns, sigma=None):
+    """Crops by (start, length) of both axes, resizes to SIZE and blurs: float32 [1, 1, S, 3, S]."""
+    lines = tf.transpose(tf.cast(image, tf.float32), [0, 2, 1])[None]
+    matrices = [
+        geometry.resample_matrices(*(tf.constant([[v]], tf.float32) for v in axis), n, SIZE, sigma)
+        for axis, n in ((rows, image.shape[0]), (columns, image.shape[1]))
+    ]
+    return geometry.apply_to_rows_and_columns(lines, *matrices)
+
+
+def _pixels(lines, jitter=None, drop=None, threshold=None):
+    return colour.pixels(colour.recolour(lines, jitter, drop, threshold))[0, 0].numpy()
+
+
+def _plain(image):
+    return _resample(image[:SIZE, :SIZE], WHOLE, WHOLE)
 
 
 def crop(image):
-    return _finish(_crop(image, LEFT, WIDTH))
+    return _pixels(_resample(image, (TOP, HEIGHT), (LEFT, WIDTH)))
 
 
 def flip(image):
     """The mirrored crop of everything, as the layer does it."""
-    one, whole = tf.constant([[1.0]]), image[:SIZE, :SIZE]
-    rows = geometry.resample_matrices(0 * one, SIZE * one, SIZE, SIZE)
-    columns = geometry.resample_matrices(SIZE * one, -SIZE * one, SIZE, SIZE)
-    return _finish(geometry.apply_to_rows_and_columns(_planes(whole), rows, columns))
+    return _pixels(_resample(image[:SIZE, :SIZE], WHOLE, (SIZE, -SIZE)))
 
 
 def jitter(**changes):
     neutral = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "turn": 0.0}
     values = {name: tf.constant([[v]]) for name, v in (neutral | changes).items()}
     parameters = colour.Jitter(**values, order=tf.constant([[0]]))
-    return lambda image: _finish(colour.recolour(_planes(image[:SIZE, :SIZE]), parameters, None))
+    return lambda image: _pixels(_plain(image), parameters)
 
 
 def grey(image):
-    return _finish(colour.recolour(_planes(image[:SIZE, :SIZE]), None, tf.constant([[True]])))
+    return _pixels(_plain(image), drop=tf.constant([[True]]))
 
 
 def blur(image):
-    matrices = geometry.blur_matrices(tf.constant([[SIGMA]]), SIZE)
-    planes = _planes(image[:SIZE, :SIZE])
-    return _finish(geometry.apply_to_rows_and_columns(planes, matrices, matrices))
+    return _pixels(_resample(image[:SIZE, :SIZE], WHOLE, WHOLE, tf.constant([[SIGMA]])))
 
 
 def solarize(image):
-    return _finish(_planes(image[:SIZE, :SIZE]), threshold=tf.constant([[127.5]]))
-
-
-def _finish(planes, threshold=None):
-    return colour.finish(planes, threshold)[0, 0].numpy()
+    return _pixels(_plain(image), threshold=tf.constant([[127.5]]))
 
 
 OPERATIONS = {
