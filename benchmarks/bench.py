@@ -42,10 +42,12 @@ def main():
     chosen = options.only.split(",") if options.only else list(PARTS)
     if unknown := set(chosen) - set(PARTS):
         parser.error(f"--only={options.only}: no part {', '.join(unknown)}.")
-    text = "\n\n".join([header(), *(measure(name, options) for name in chosen)]) + "\n"
-    if options.output:
-        with open(options.output, "w") as file:
-            file.write(text)
+    sections = [header()]
+    for name in chosen:
+        sections.append(measure(name, options))
+        if options.output:  # after each part, for the next one takes minutes and may fail
+            with open(options.output, "w") as file:
+                file.write("\n\n".join(sections) + "\n")
 
 
 def measure(name: str, options: argparse.Namespace) -> str:

@@ -4,6 +4,7 @@
 "networks": forward and backward passes of the networks on those views, and plain SGD.
 """
 
+import contextlib
 import dataclasses
 import tempfile
 
@@ -16,6 +17,7 @@ from benchmarks.contenders import msbreg_views  # isort: skip
 from msbreg_tf import pretraining  # isort: skip
 from msbreg_tf.config import Config, config_from_settings  # isort: skip
 from msbreg_tf.workdir import Workdir  # isort: skip
+from msbreg_tf.workers import Workers  # isort: skip
 
 _ENDLESS = 1_000_000  # epochs
 
@@ -43,13 +45,13 @@ class TimedRun(pretraining.Run):
     def _views(self):
         if self.views is None:
             return super()._views()
-        return tf.data.Dataset.from_tensors(self.views).repeat()
+        return contextlib.nullcontext(tf.data.Dataset.from_tensors(self.views).repeat())
 
 
 def make_run(settings, workdir: str) -> TimedRun:
     """A run of the recipe for STL-10 on the benchmark's images."""
     pretraining.open_source = lambda data: msbreg_views.memory_source(settings["images"])
-    run = TimedRun(recipe(settings, workdir), Workdir(workdir))
+    run = TimedRun(recipe(settings, workdir), Workdir(workdir), Workers())
     # What is logged once an epoch would otherwise be logged every few steps.
     run.length = dataclasses.replace(run.length, steps_per_epoch=_ENDLESS)
     return run
