@@ -38,7 +38,7 @@ def main():
     features = model.encoder(tf.cast(images, tf.float32), training=False)
     target = model.embed_target(views, training=True)
     prediction, projection = model.embed(views, training=True)
-    terms = model.objective.terms(prediction, projection, target, tf.constant([0, 0]))
+    terms = model.objective.terms(prediction, projection, target, tf.constant([0, 0]), 0)
     np.savez(destination, **weights, features=features, loss=model.objective.total(terms))
 
 
