@@ -12,7 +12,7 @@ quickstart: .venv/ready
 	$(PYTHON) -m tools.quickstart --flagfile=flags/quickstart.cfg --workdir=runs/quickstart
 
 test: .venv/ready
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 bench: .venv/ready .venv-bench/ready
 	$(PYTHON) -m benchmarks.bench --output=benchmarks/RESULTS.md

@@ -6,11 +6,14 @@
 Runs, for each seed: raw pixels, the untrained encoder, MSBReg with K = 4 for the recipe's epochs E,
 and BYOL and MSBReg with K = 2 for E epochs (equal epochs) and for 2·E (equal compute, as a step of
 K = 2 costs half). All other flags go to msbreg_tf.train, so all methods share one recipe. What is
-finished is not done again; an interrupted run continues. `tools.compare --over_seeds` makes the
-table.
+finished is not done again; an interrupted run continues. The same command, started several times
+(each on cores of its own: `taskset -c 0 python -m …`), shares the work. `tools.compare
+--over_seeds` makes the table.
 """
 
 import argparse
+import contextlib
+import fcntl
 import os
 import subprocess
 import sys
@@ -28,12 +31,26 @@ def main():
     for seed in own.seeds.split(","):
         for name, settings in methods(own.epochs).items():
             folder = os.path.join(own.workdir, f"{name}-seed{seed}")
-            if os.path.exists(os.path.join(folder, "evaluated")):
-                continue
-            export = make(name, folder, [*flags, *settings, f"--seed={seed}"])
-            evaluate(export, own.evaluate.split())
-            with open(os.path.join(folder, "evaluated"), "w"):
-                pass
+            with claim(folder) as is_ours:
+                if not is_ours or os.path.exists(os.path.join(folder, "evaluated")):
+                    continue
+                export = make(name, folder, [*flags, *settings, f"--seed={seed}"])
+                evaluate(export, own.evaluate.split())
+                with open(os.path.join(folder, "evaluated"), "w"):
+                    pass
+
+
+@contextlib.contextmanager
+def claim(folder: str):
+    """Whether no other process works on this run; it is ours until the block, or we, end."""
+    os.makedirs(os.path.dirname(folder), exist_ok=True)
+    with open(f"{folder}.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def methods(epochs: int) -> dict[str, list[str]]:

@@ -24,12 +24,12 @@ WHOLE = (0.0, float(SIZE))  # start and length of an axis that is not cropped
 
 def _resample(image, rows, columns, sigma=None):
     """Crops by (start, length) of both axes, resizes to SIZE and blurs: float32 [1, 1, S, 3, S]."""
-    lines = tf.transpose(tf.cast(image, tf.float32), [0, 2, 1])[None]
+    image = tf.cast(image, tf.float32) - colour.MID_GREY
     matrices = [
         geometry.resample_matrices(*(tf.constant([[v]], tf.float32) for v in axis), n, SIZE, sigma)
         for axis, n in ((rows, image.shape[0]), (columns, image.shape[1]))
     ]
-    return geometry.apply_to_rows_and_columns(lines, *matrices)
+    return geometry.apply_to_rows_and_columns(image[None], *matrices)
 
 
 def _pixels(lines, jitter=None, drop=None, threshold=None):

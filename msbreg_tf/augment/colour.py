@@ -13,6 +13,7 @@ import tensorflow as tf
 GREY_WEIGHTS = (0.2989, 0.587, 0.114)  # ITU-R 601, with torchvision's digits
 GREY_SUM = sum(GREY_WEIGHTS)
 WHITE = 255.0
+MID_GREY = 128.0  # bfloat16 has the differences of whole numbers from this, and their means to ¼
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 ORDERS = tuple(itertools.permutations(range(4)))  # the 24 orders of the four operations
 
@@ -50,7 +51,7 @@ def recolour(
     """Applies colour jitter, drops the colour of some views, inverts bright values, and rounds.
 
     Args:
-      lines: float32 [B, K, S, 3, S], 0 to 255.
+      lines: of any number type, [B, K, S, 3, S], −128 to 127: what the colours exceed MID_GREY by.
       jitter: parameters; None leaves the jitter out.
       drop: bool [B, K], which views become grey; None leaves this out.
       threshold: float32 [B, K], 0 to 255: values above it are inverted (solarisation), so 255
@@ -59,6 +60,7 @@ def recolour(
     Returns:
       int32 [B, K, S, S]: red + 256 green + 65,536 blue, see `pixels`.
     """
+    lines = tf.cast(lines, tf.float32) + MID_GREY
     if jitter is not None:
         lines = apply_jitter(lines, jitter)
     if drop is not None:

@@ -11,7 +11,7 @@ from msbreg_tf.data.source import Source
 
 # Of float32 views made by one call. They should stay in a core's cache, and a whole batch in one
 # call would leave the other cores idle.
-_CHUNK_BYTES = 2 * 2**20
+_CHUNK_BYTES = 8 * 2**20
 
 
 def steps_per_epoch(num_images: int, batch_size: int) -> int:

@@ -89,7 +89,7 @@ def test_recolour_uses_each_views_own_parameters(image):
     order = np.array([[0, 5, 11], [17, 22, 23]])
     drop = np.array([[True, False, False], [False, True, False]])
     words = colour.recolour(
-        tf.constant(pictures.transpose(0, 1, 2, 4, 3), tf.float32),
+        tf.constant(pictures.transpose(0, 1, 2, 4, 3) - colour.MID_GREY, tf.float32),
         colour.Jitter(*(tf.constant(s, tf.float32) for s in strengths), tf.constant(order)),
         tf.constant(drop),
     )
@@ -104,7 +104,8 @@ def test_recolour_uses_each_views_own_parameters(image):
 
 def rounded(lines, threshold=None):
     threshold = None if threshold is None else tf.constant([[threshold]])
-    return colour.pixels(colour.recolour(lines, threshold=threshold)).numpy()[0, 0]
+    words = colour.recolour(lines - colour.MID_GREY, threshold=threshold)
+    return colour.pixels(words).numpy()[0, 0]
 
 
 def test_solarisation_inverts_above_the_threshold_and_values_are_rounded():

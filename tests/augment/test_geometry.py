@@ -69,8 +69,8 @@ def resample(image, box, size, mirrored=False, sigma=None):
     sigma = None if sigma is None else tf.constant([[sigma]])
     rows = geometry.resample_matrices(top, height, image.shape[0], size, sigma)
     columns = geometry.resample_matrices(left, width, image.shape[1], size, sigma)
-    lines = tf.transpose(tf.cast(image, tf.float32), [0, 2, 1])[None]
-    lines = geometry.apply_to_rows_and_columns(lines, rows, columns)  # [1, 1, S, 3, S]
+    image = tf.cast(image, tf.float32)[None]
+    lines = geometry.apply_to_rows_and_columns(image, rows, columns)  # [1, 1, S, 3, S]
     return np.moveaxis(lines.numpy()[0, 0], 1, -1)
 
 
@@ -111,7 +111,7 @@ def test_blur_follows_the_resize(images, box, mirrored):
 
 def test_many_views_are_the_single_ones():
     """Each view of each image by its own matrix, against one at a time."""
-    lines = tf.random.stateless_uniform([2, 50, 3, 50], [0, 1])
+    images = tf.random.stateless_uniform([2, 50, 50, 3], [0, 1])
     start, length, sigma = (
         tf.random.stateless_uniform([2, 4], [2, seed], low, high)
         for seed, (low, high) in enumerate([(0, 9), (9, 40), (0.2, 2.0)])
@@ -120,7 +120,7 @@ def test_many_views_are_the_single_ones():
     def views(b, k):
         parts = (part[b, k] for part in (start, length))
         both = geometry.resample_matrices(*parts, 50, 40, sigma[b, k])
-        return geometry.apply_to_rows_and_columns(lines[b], both, both)
+        return geometry.apply_to_rows_and_columns(images[b], both, both)
 
     every = slice(None)
     together = views(every, every)

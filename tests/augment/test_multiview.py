@@ -21,7 +21,7 @@ K, S = 3, 40
 
 @pytest.fixture(scope="module")
 def layer():
-    return MultiViewAugmentation(K, S)
+    return MultiViewAugmentation(K, S, product_dtype="float32")
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,15 @@ def test_views_are_the_slow_twins(views, images, draws):
     assert (difference > 1).mean() < 1e-3
 
 
+def test_products_in_bfloat16_are_within_a_grey_level(views, images, draws):
+    layer = MultiViewAugmentation(K, S, product_dtype="bfloat16")
+    coarser = layer({"images": images, "draws": draws})["images"].numpy()
+    difference = np.abs(views.astype(int) - coarser)
+    assert 0 < difference.mean() < 0.2  # of 255
+    assert (difference > 1).mean() < 2e-3  # beside the solarisation's threshold
+    assert abs(coarser.mean() - views.mean()) < 0.05  # no bias
+
+
 def test_blur_may_precede_the_colours():
     """They commute but for hue and clipping: real photographs, in Table 1's own order."""
     photographs, rows = (
@@ -65,7 +74,7 @@ def test_blur_may_precede_the_colours():
 
 
 def test_small_views_without_blur_are_the_slow_twins(images, draws):
-    layer = MultiViewAugmentation(K, 16, blur_probability=0.0)
+    layer = MultiViewAugmentation(K, 16, blur_probability=0.0, product_dtype="float32")
     views = layer({"images": images, "draws": draws})["images"].numpy()
     expected = np.array(
         [[twin.view(i, r, 16, with_blur=False) for r in rows] for i, rows in zip(images, draws)]
@@ -84,13 +93,14 @@ def test_nothing_happens_when_everything_is_off(images):
     np.testing.assert_array_equal(flipped({"images": square})["images"][:, 1], square[:, :, ::-1])
 
 
-def test_constant_images_stay_constant():
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 0), ("bfloat16", 1)])
+def test_constant_images_stay_constant(dtype, tolerance):
     """Also white, whose means may exceed 255 by a rounding error."""
     switches = {**OFF, "blur_probability": 1.0, "solarize_probability": 0.5}
-    layer = MultiViewAugmentation(K, S, solarize_threshold=1.0, **switches)
+    layer = MultiViewAugmentation(K, S, solarize_threshold=1.0, product_dtype=dtype, **switches)
     plain = np.full([40, 37, 61, 3], [255, 17, 130], np.uint8)
-    views = layer({"images": plain})["images"]
-    np.testing.assert_array_equal(views, np.broadcast_to(plain[0, 0, 0], views.shape))
+    views = layer({"images": plain})["images"].numpy().astype(int)
+    assert abs(views - plain[0, 0, 0]).max() <= tolerance
 
 
 @pytest.mark.parametrize("name", ["flip", "jitter", "grey", "blur", "solarize"])
@@ -142,7 +152,7 @@ def test_compiles_under_xla(layer, views, images, draws):
 
 def test_cropping_first_and_recolouring_later_rounds_once_more(layer, views, images, draws):
     cropped = layer.crop({"images": images, "draws": draws})
-    assert cropped["lines"].dtype == tf.uint8
+    assert cropped["lines"].dtype == tf.int8
     difference = np.abs(layer.views_of(cropped).numpy().astype(int) - views)
     assert difference.mean() < 0.5
     assert (difference > 3).mean() < 2e-3  # beside the solarisation's threshold
@@ -228,7 +238,7 @@ def test_config_round_trip(images, draws):
 def test_mixed_precision_policy_is_ignored(views, images, draws):
     tf.keras.mixed_precision.set_global_policy("mixed_float16")
     try:
-        layer = MultiViewAugmentation(K, S)
+        layer = MultiViewAugmentation(K, S, product_dtype="float32")
         result = layer({"images": images, "draws": draws})["images"]
     finally:
         tf.keras.mixed_precision.set_global_policy("float32")
@@ -262,6 +272,7 @@ def test_build_augmentation_reads_every_setting():
         ({"num_views": 0}, "num_views=0: expected at least 1"),
         ({"hue": 0.6}, "hue=0.6: expected between 0 and 0.5"),
         ({"grey_probability": -0.1}, "grey_probability=-0.1: expected between 0 and 1"),
+        ({"product_dtype": "float16"}, "product_dtype='float16': expected 'float32', 'bfloat16'"),
         ({"area": (0.5, 0.2)}, r"area=\(0.5, 0.2\): expected 0 < smallest <= largest <= 1"),
         ({"blur_sigma": (0, 1)}, r"blur_sigma=\(0, 1\)"),
     ],
