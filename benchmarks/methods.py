@@ -3,11 +3,11 @@
     python -m benchmarks.methods --workdir=runs/methods --seeds=0,1,2 \
         --flagfile=flags/quickstart.cfg
 
-Runs, for each seed: raw pixels, the untrained encoder, MSBReg with K = 4 for the recipe's epochs E,
-and BYOL and MSBReg with K = 2 for E epochs (equal epochs) and for 2·E (equal compute, as a step of
-K = 2 costs half). All other flags go to msbreg_tf.train, so all methods share one recipe. What is
-finished is not done again; an interrupted run continues. The same command, started several times
-(each on cores of its own: `taskset -c 0 python -m …`), shares the work. `tools.compare
+Runs raw pixels, and for each seed: the untrained encoder, MSBReg with K = 4 for the recipe's
+epochs E, and BYOL and MSBReg with K = 2 for E epochs (equal epochs) and for 2·E (equal compute, as
+a step of K = 2 costs half). All other flags go to msbreg_tf.train, so all methods share one recipe.
+What is finished is not done again; an interrupted run continues. The same command, started several
+times (each on cores of its own: `taskset -c 0 python -m …`), shares the work. `tools.compare
 --over_seeds` makes the table.
 """
 
@@ -28,8 +28,11 @@ def main():
     parser.add_argument("--epochs", type=int, default=12, help="E, of K = 4")
     parser.add_argument("--evaluate", default="--dataset=sample", help="flags for the tools")
     own, flags = parser.parse_known_args()
-    for seed in own.seeds.split(","):
+    seeds = own.seeds.split(",")
+    for seed in seeds:
         for name, settings in methods(own.epochs).items():
+            if name == RAW and seed != seeds[0]:
+                continue  # no seed changes them
             folder = os.path.join(own.workdir, f"{name}-seed{seed}")
             with claim(folder) as is_ours:
                 if not is_ours or os.path.exists(os.path.join(folder, "evaluated")):
@@ -43,8 +46,9 @@ def main():
 @contextlib.contextmanager
 def claim(folder: str):
     """Whether no other process works on this run; it is ours until the block, or we, end."""
-    os.makedirs(os.path.dirname(folder), exist_ok=True)
-    with open(f"{folder}.lock", "w") as lock:
+    parent, name = os.path.split(folder)
+    os.makedirs(parent, exist_ok=True)
+    with open(os.path.join(parent, f".{name}.lock"), "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
