@@ -15,7 +15,7 @@ from msbreg_tf.assembly import build_model, make_strategy, precision_policy, sav
 from msbreg_tf.augment import build_augmentation
 from msbreg_tf.checkpoints import Checkpoints
 from msbreg_tf.config import Config
-from msbreg_tf.data import labelled_images, open_source, probe_views, view_batches
+from msbreg_tf.data import ViewRecipe, labelled_images, open_source, probe_views, view_batches
 from msbreg_tf.data.service import check_service, service_batches
 from msbreg_tf.determinism import make_sums_reproducible
 from msbreg_tf.errors import RunFailedError
@@ -162,24 +162,25 @@ class Run:
     @contextlib.contextmanager
     def _views(self) -> Iterator[tf.data.Dataset]:
         data, batch_size = self.config.data, self.config.optimizer.batch_size
-        choices = {
-            "seed": self.config.run.seed,
-            "batch_size": batch_size,
-            "num_views": self.config.objective.num_views,
-            "start_step": self.first_step,
-            "num_steps": self.length.total_steps if self.workers.count == 1 else None,
-            "rows": self.workers.rows(batch_size),
-            "on_device": self.config.augment.augment_on == "device",
-        }
+        recipe = ViewRecipe(
+            self.source,
+            self.augment,
+            seed=self.config.run.seed,
+            batch_size=batch_size,
+            num_views=self.config.objective.num_views,
+            rows=self.workers.rows(batch_size),
+            on_device=self.config.augment.augment_on == "device",
+        )
+        num_steps = self.length.total_steps if self.workers.count == 1 else None
         if not data.data_service:
-            yield self.workers.feed(view_batches(self.source, self.augment, **choices))
+            yield self.workers.feed(view_batches(recipe, self.first_step, num_steps))
             return
         with service_batches(
             data.data_service,
-            self.source,
-            self.augment,
+            recipe,
+            self.first_step,
+            num_steps,
             buffer_mb=data.service_buffer_mb,
-            **choices,
         ) as views:
             yield self.workers.feed(views)
 

@@ -104,7 +104,7 @@ def _record(config: Config, count: int, folder: str) -> None:
     from msbreg_tf import parity
     from msbreg_tf.assembly import build_model, mirrored
     from msbreg_tf.augment import build_augmentation
-    from msbreg_tf.data import open_source, view_batches
+    from msbreg_tf.data import ViewRecipe, open_source, view_batches
     from msbreg_tf.determinism import make_sums_reproducible
     from msbreg_tf.devices import split_cpu
 
@@ -114,15 +114,14 @@ def _record(config: Config, count: int, folder: str) -> None:
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     names = tuple(device.name for device in devices[:count])
     strategy = mirrored(names) if count > 1 else tf.distribute.get_strategy()
-    views = view_batches(
+    recipe = ViewRecipe(
         open_source(config.data),
         build_augmentation(config),
         seed=config.run.seed,
         batch_size=config.optimizer.batch_size,
         num_views=config.objective.num_views,
-        num_steps=parity.STEPS,
     )
-    batches = tf.stack(list(views)).numpy()
+    batches = tf.stack(list(view_batches(recipe, num_steps=parity.STEPS))).numpy()
 
     def record(name, batches, synchronized):
         def build():

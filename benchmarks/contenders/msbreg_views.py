@@ -6,7 +6,7 @@ import numpy as np  # isort: skip
 
 from msbreg_tf.augment import build_augmentation  # isort: skip
 from msbreg_tf.config import config_from_settings  # isort: skip
-from msbreg_tf.data import view_batches  # isort: skip
+from msbreg_tf.data import ViewRecipe, view_batches  # isort: skip
 from msbreg_tf.data.source import MemorySource  # isort: skip
 
 
@@ -20,9 +20,14 @@ def batches(settings):
     """Data set of uint8 [N, K, S, S, 3], without end."""
     views = settings["num_views"]
     config = config_from_settings({"image_size": settings["size"], "num_views": views})
-    source = memory_source(settings["images"])
-    augment = build_augmentation(config)
-    return view_batches(source, augment, batch_size=settings["batch"], num_views=views)
+    return view_batches(
+        ViewRecipe(
+            memory_source(settings["images"]),
+            build_augmentation(config),
+            batch_size=settings["batch"],
+            num_views=views,
+        )
+    )
 
 
 def run(settings, tick):

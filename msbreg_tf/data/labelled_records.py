@@ -1,8 +1,4 @@
-"""Labelled images one by one, for splits that are too large to hold in memory.
-
-The labelled images are those of `labelled_images`, in its order; besides, --dataset=folder is read
-from folders named after their classes.
-"""
+"""Labelled splits as records, not decoded: some are too large to hold in memory."""
 
 import dataclasses
 import hashlib

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from msbreg_tf.augment import image_draws
 from msbreg_tf.data.labelled_records import LabelledRecords
+from msbreg_tf.data.parallel import parallel_map
 from msbreg_tf.data.resizing import resize_and_crop
 from msbreg_tf.data.seeds import order_seed, views_seed
 from msbreg_tf.data.source import MemorySource, Source
@@ -92,7 +93,7 @@ def training_batches(
 
     Args:
       images: what to train on.
-      augment: as for `view_batches`, with one view per image.
+      augment: as for `ViewRecipe`, with one view per image.
       seed: decides order and views.
       epoch: from 0.
       batch_size: images in a step; an incomplete last batch is left out, unless it is the only one.
@@ -111,7 +112,7 @@ def training_batches(
         return made[0, 0], tf.gather(labels, index)
 
     ordered = images.source.ordered(order_seed(seed, epoch))
-    views = _parallel_map(ordered, view)
+    views = parallel_map(ordered, view)
     if images.may_break:
         views = views.ignore_errors(log_warning=True)
     has_more = batch_size < len(images.labels)  # a broken file must not empty the epoch
@@ -119,7 +120,7 @@ def training_batches(
 
 
 def central_batches(
-    data: LabelledRecords, *, image_size: int, centre_crop: float, batch_size: int = 256
+    data: LabelledRecords, *, image_size: int, centre_crop: float = 1.0, batch_size: int = 256
 ) -> tf.data.Dataset:
     """The central crop of every image, in a fixed order.
 
@@ -140,7 +141,7 @@ def central_batches(
         image = image[start : start + image_size, start : start + image_size]
         return tf.ensure_shape(image, [image_size, image_size, 3]), tf.cast(label, tf.int64)
 
-    images = _parallel_map(data.records, look)
+    images = parallel_map(data.records, look)
     if data.may_break:
         images = images.ignore_errors(log_warning=True)
     return images.batch(batch_size).prefetch(2)
@@ -156,7 +157,3 @@ def _held(records: tf.data.Dataset, limit: int):
         held.append(record)
     is_text = isinstance(held[0], bytes)
     return np.array(held, dtype=object) if is_text else np.stack(held)
-
-
-def _parallel_map(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
-    return dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

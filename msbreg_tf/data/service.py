@@ -16,7 +16,7 @@ import tensorflow as tf
 from msbreg_tf.data.ordered_reader import OrderedReader
 from msbreg_tf.data.seeds import order_seed
 from msbreg_tf.data.source import Source, permutation
-from msbreg_tf.data.views import batches_of, steps_per_epoch
+from msbreg_tf.data.views import ViewRecipe, batches_of
 from msbreg_tf.errors import RunFailedError
 
 _MIB = 2**20
@@ -73,16 +73,10 @@ def why_no_service(service: str) -> Optional[str]:
 @contextlib.contextmanager
 def service_batches(
     service: str,
-    source: Source,
-    augment: Callable,
-    *,
-    seed: int,
-    batch_size: int,
-    num_views: int,
-    start_step: int,
+    recipe: ViewRecipe,
+    start_step: int = 0,
     num_steps: Optional[int] = None,
-    rows: Optional[tuple[int, int]] = None,
-    on_device: bool = False,
+    *,
     buffer_mb: int = 4096,
 ) -> Iterator[tf.data.Dataset]:
     """The batches of `view_batches`, made elsewhere.
@@ -91,8 +85,7 @@ def service_batches(
 
     Args:
       service: "grpc://HOST:PORT" of a dispatcher.
-      source, augment, seed, batch_size, num_views, start_step, num_steps, rows,
-        on_device: as for `view_batches`.
+      recipe, start_step, num_steps: as for `view_batches`.
       buffer_mb: memory for batches that wait for their turn, in MiB.
 
     Yields:
@@ -101,22 +94,17 @@ def service_batches(
     Raises:
       RunFailedError: in the body, if the dispatcher dies or the workers report an error.
     """
-
     num_steps = _ENDLESS if num_steps is None else num_steps
-
-    def steps_to_batches(steps, records):
-        return _batches_of_steps(
-            steps, records, source, augment, seed, batch_size, num_views, rows, on_device
-        )
 
     def elsewhere(start):
         steps = tf.data.Dataset.range(start, num_steps)
-        return steps_to_batches(steps, source.records_elsewhere)
+        return _batches_of_steps(steps, recipe.source.records_elsewhere, recipe)
 
     @tf.function
     def one_here(step):
         steps = tf.data.Dataset.range(step, step + 1)
-        return steps_to_batches(steps, source.held_records).get_single_element()[1]
+        batches = _batches_of_steps(steps, recipe.source.held_records, recipe)
+        return batches.get_single_element()[1]
 
     spec = elsewhere(start_step).element_spec[1]
     limit = _number_that_fits(spec, buffer_mb)
@@ -152,25 +140,17 @@ def service_batches(
 
 
 def _batches_of_steps(
-    steps: tf.data.Dataset,
-    records: Callable[[], tf.Tensor],
-    source: Source,
-    augment: Callable,
-    seed: int,
-    batch_size: int,
-    num_views: int,
-    rows: Optional[tuple[int, int]],
-    on_device: bool,
+    steps: tf.data.Dataset, records: Callable[[], tf.Tensor], recipe: ViewRecipe
 ) -> tf.data.Dataset:
     """Numbers of steps → (step, batch), in any order; each batch depends on its step alone."""
-    per_epoch = steps_per_epoch(source.num_images, batch_size)
+    source, batch_size, per_epoch = recipe.source, recipe.batch_size, recipe.steps_per_epoch
 
     def read(held, step):
         # What the scan carries on is read once; a data set outside of functions would be split
         # among the workers.
         held = tf.cond(tf.size(held) > 0, lambda: held, records)
         epoch, first = step // per_epoch, step % per_epoch * batch_size
-        order = permutation(source.num_images, order_seed(seed, epoch))
+        order = permutation(source.num_images, order_seed(recipe.seed, epoch))
         indices = order[first : first + batch_size]
         return held, (step, indices, tf.gather(held, indices))
 
@@ -178,10 +158,7 @@ def _batches_of_steps(
         found = tf.data.Dataset.from_tensor_slices((indices, stored))
         positions = tf.data.Dataset.range(step * batch_size, (step + 1) * batch_size)
         numbered = tf.data.Dataset.zip((found, positions))
-        batches = batches_of(
-            numbered, source, augment, seed, batch_size, num_views, rows, on_device
-        )
-        return batches.map(lambda batch: (step, batch))
+        return batches_of(numbered, recipe).map(lambda batch: (step, batch))
 
     like = source.held_records()
     nothing = tf.zeros([0, *like.shape[1:]], like.dtype)

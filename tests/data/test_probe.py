@@ -1,6 +1,6 @@
 import numpy as np
 
-from msbreg_tf.data import probe_views, view_batches
+from msbreg_tf.data import ViewRecipe, probe_views, view_batches
 from msbreg_tf.data.grid import view_grid
 from tests.data.conftest import crop_by_draws, memory_source, stream_source
 
@@ -18,7 +18,7 @@ def test_grid_puts_each_image_left_of_its_views():
 
 def test_probe_shows_the_views_of_the_first_step():
     for source in (memory_source(10), stream_source(10)):
-        [batch] = view_batches(source, crop_by_draws, 3, 6, 2, num_steps=1).as_numpy_iterator()
+        [batch] = view_batches(ViewRecipe(source, crop_by_draws, 3, 6, 2), num_steps=1)
         images, views = probe_views(source, crop_by_draws, seed=3, num_views=2, count=6)
         np.testing.assert_array_equal(views, batch)
         assert images.shape == (6, 8, 8, 3)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from msbreg_tf.data import ordered_reader, service, view_batches
+from msbreg_tf.data import ViewRecipe, ordered_reader, service, view_batches
 from msbreg_tf.data.folder import FolderSource
 from msbreg_tf.data.service import check_service, service_batches
 from msbreg_tf.data.source import MemorySource
@@ -53,15 +53,14 @@ def folder_source(root, jpegs) -> FolderSource:
 
 
 def here(source, start=0, stop=8):
-    views = view_batches(source, crop_by_draws, start_step=start, num_steps=stop, **CHOICES)
+    views = view_batches(ViewRecipe(source, crop_by_draws, **CHOICES), start, stop)
     return np.stack(list(views.as_numpy_iterator()))
 
 
 @contextlib.contextmanager
 def elsewhere(address, source, start=0, stop=8, **options):
-    with service_batches(
-        address, source, crop_by_draws, start_step=start, num_steps=stop, **CHOICES, **options
-    ) as views:
+    recipe = ViewRecipe(source, crop_by_draws, **CHOICES)
+    with service_batches(address, recipe, start, stop, **options) as views:
         yield views
 
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from msbreg_tf.config import DataConfig
-from msbreg_tf.data import labelled_images, open_source, view_batches
+from msbreg_tf.data import ViewRecipe, labelled_images, open_source, view_batches
 from msbreg_tf.data.imagenet100 import CMC_ORDER, WNIDS, label_table
 from msbreg_tf.data.source import MemorySource
 from msbreg_tf.data.tfds_builder import encoded_examples
@@ -86,8 +86,8 @@ def test_split_expressions(data_dir, cache_mb, split, numbers):
     assert source.image_shape == (12, 12)
     count = 6 if numbers is None else len(numbers)
     assert source.num_images == count
-    batches = view_batches(source, number_only, 0, count, 2, num_steps=1).as_numpy_iterator()
-    shown = sorted(numbers_of(batches))
+    [batch] = view_batches(ViewRecipe(source, number_only, 0, count, 2), num_steps=1)
+    shown = sorted(numbers_of([batch.numpy()]))
     assert len(set(shown)) == count
     assert numbers is None or shown == list(numbers)
 
@@ -103,7 +103,7 @@ def test_stream_resumes_exactly(data_dir):
     source = open_numbers(data_dir, cache_mb=0, shuffle_buffer=7)
 
     def run(start):
-        dataset = view_batches(source, crop_by_draws, 1, 8, 2, start_step=start, num_steps=7)
+        dataset = view_batches(ViewRecipe(source, crop_by_draws, 1, 8, 2), start, num_steps=7)
         return np.stack(list(dataset.as_numpy_iterator()))
 
     whole = run(0)
@@ -114,9 +114,9 @@ def test_stream_resumes_exactly(data_dir):
 def test_grey_images_of_many_sizes(tmp_path):
     source = open_source(DataConfig(dataset="grey_pictures", data_dir=str(tmp_path)))
     assert source.image_shape is None
-    [batch] = view_batches(source, crop_by_draws, 0, 30, 2, num_steps=1).as_numpy_iterator()
+    [batch] = view_batches(ViewRecipe(source, crop_by_draws, 0, 30, 2), num_steps=1)
     assert batch.shape == (30, 2, 8, 8, 3)
-    assert sorted(batch[:, 0, 0, 0, 1]) == list(range(30))
+    assert sorted(batch[:, 0, 0, 0, 1].numpy()) == list(range(30))
     with pytest.raises(ValueError, match="--dataset=grey_pictures: it has no class labels"):
         labelled_images("grey_pictures", "train", str(tmp_path), 8)
 
@@ -139,7 +139,7 @@ def test_mocked_small_images(name, shape):
         for cache_mb in (0, 4096):
             source = open_source(DataConfig(dataset=name, cache_mb=cache_mb))
             assert (source.num_images, source.image_shape) == (6, shape)
-            [batch] = view_batches(source, crop_by_draws, 0, 6, 2, num_steps=1)
+            [batch] = view_batches(ViewRecipe(source, crop_by_draws, 0, 6, 2), num_steps=1)
             assert batch.shape == (6, 2, 8, 8, 3)
         images, labels = labelled_images(name, "test", None, 24)
     assert images.shape == (6, 24, 24, 3)

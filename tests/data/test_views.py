@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from msbreg_tf.augment import MultiViewAugmentation
-from msbreg_tf.data import steps_per_epoch, view_batches
+from msbreg_tf.data import ViewRecipe, steps_per_epoch, view_batches
 from msbreg_tf.data.folder import FolderSource
 from tests.data.conftest import (
     crop_by_draws,
@@ -36,13 +36,14 @@ def source(request):
     return {"memory": memory_source, "stream": stream_source}[request.param](IMAGES)
 
 
-def batches(source, augment=crop_by_draws, **options):
-    options = {"seed": 5, "batch_size": N, "num_views": K, "num_steps": 8, **options}
-    return list(view_batches(source, augment, **options).as_numpy_iterator())
+def batches(source, augment=crop_by_draws, start_step=0, num_steps=8, **options):
+    options = {"seed": 5, "batch_size": N, "num_views": K, **options}
+    views = view_batches(ViewRecipe(source, augment, **options), start_step, num_steps)
+    return list(views.as_numpy_iterator())
 
 
 def test_shape_is_static_and_length_is_as_asked(source):
-    dataset = view_batches(source, crop_by_draws, batch_size=N, num_views=K, num_steps=5)
+    dataset = view_batches(ViewRecipe(source, crop_by_draws, 5, N, K), num_steps=5)
     assert dataset.element_spec == tf.TensorSpec([N, K, 8, 8, 3], tf.uint8)
     assert len(list(dataset)) == 5
     assert int(dataset.cardinality()) == 5  # or Keras's fit begins a step too many
@@ -60,7 +61,7 @@ def test_global_seed_threads_and_chunks_do_not_matter(source, monkeypatch):
     whole = np.stack(batches(source))
     tf.random.set_seed(1234)
     monkeypatch.setattr("msbreg_tf.data.views._CHUNK_BYTES", 2 * K * 12 * 12 * 3 * 4)
-    dataset = view_batches(source, crop_by_draws, 5, N, K, num_steps=8)
+    dataset = view_batches(ViewRecipe(source, crop_by_draws, 5, N, K), num_steps=8)
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
     options.autotune.enabled = False
@@ -115,7 +116,9 @@ def test_draws_belong_to_the_image_and_not_to_its_place():
     assert memory == stream
 
 
-def test_skipped_images_are_not_decoded(tmp_path):
+@pytest.fixture
+def counted(tmp_path):
+    """A source in memory, and a function that says how many images it has decoded."""
     source = memory_source(IMAGES)
     log = tmp_path / "decoded"
 
@@ -124,8 +127,19 @@ def test_skipped_images_are_not_decoded(tmp_path):
             return tf.identity(pixels)
 
     source._decode = decode
+    return source, lambda: len(log.read_text().split())
+
+
+def test_skipped_images_are_not_decoded(counted):
+    source, num_decoded = counted
     assert len(batches(source, start_step=7 * STEPS + 1, num_steps=7 * STEPS + 2)) == 1
-    assert len(log.read_text().split()) == N
+    assert num_decoded() == N
+
+
+def test_images_of_other_workers_are_not_decoded(counted):
+    source, num_decoded = counted
+    [part] = batches(source, num_steps=1, rows=(1, 3))
+    assert len(part) == num_decoded() == 2
 
 
 def test_the_rows_of_all_workers_are_the_batch(source):
@@ -138,23 +152,10 @@ def test_the_rows_of_all_workers_are_the_batch(source):
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
 
 
-def test_images_of_other_workers_are_not_decoded(tmp_path):
-    source = memory_source(IMAGES)
-    log = tmp_path / "decoded"
-
-    def decode(pixels):
-        with tf.control_dependencies([tf.print("x", output_stream=f"file://{log}")]):
-            return tf.identity(pixels)
-
-    source._decode = decode
-    [part] = batches(source, num_steps=1, rows=(1, 3))
-    assert len(part) == len(log.read_text().split()) == 2
-
-
 def test_what_is_left_to_the_device_becomes_the_same_views(source):
     layer = MultiViewAugmentation(K, 8, blur_probability=0.0)
     on_host = np.stack(batches(source, layer, num_steps=2)).astype(int)
-    left = view_batches(source, layer, 5, N, K, num_steps=2, on_device=True)
+    left = view_batches(ViewRecipe(source, layer, 5, N, K, on_device=True), num_steps=2)
     on_device = np.stack([layer.views_of(batch) for batch in left])
     tolerance = 1.0 if source.image_shape is None else 0.01  # lines are rounded once more
     assert np.abs(on_device - on_host).mean() < tolerance
@@ -166,7 +167,7 @@ def test_runs_on_a_worker_of_the_data_service(folder):
     worker = tf.data.experimental.service.WorkerServer(
         tf.data.experimental.service.WorkerConfig(dispatcher_address=address)
     )
-    dataset = view_batches(folder, crop_by_draws, 5, N, K, num_steps=4)
+    dataset = view_batches(ViewRecipe(folder, crop_by_draws, 5, N, K), num_steps=4)
     remote = dataset.apply(
         tf.data.experimental.service.distribute("parallel_epochs", dispatcher.target)
     )
@@ -178,5 +179,5 @@ def test_runs_on_a_worker_of_the_data_service(folder):
 
 def test_too_few_images_name_both_flags():
     with pytest.raises(ValueError, match=r"--batch_size=16.*--dataset.*15"):
-        view_batches(memory_source(IMAGES), crop_by_draws, batch_size=16)
+        view_batches(ViewRecipe(memory_source(IMAGES), crop_by_draws, batch_size=16))
     assert steps_per_epoch(15, 15) == 1
