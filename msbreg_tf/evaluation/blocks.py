@@ -49,8 +49,8 @@ class BlockStore:
         except OSError as error:
             raise ValueError(f"{folder}: cannot be written ({error.strerror}).") from error
 
-    def read(self, number: int) -> Optional[tuple[np.ndarray, np.ndarray]]:
-        """A block as it was written, or None if it is missing or damaged."""
+    def read(self, number: int) -> Optional[dict[str, np.ndarray]]:
+        """The arrays of a block as they were written, or None if it is missing or damaged."""
         path = self._path(number)
         if not path.exists():
             return None
@@ -60,12 +60,12 @@ class BlockStore:
             logging.warning("%s is damaged; computing it again.", path)
             return None
         with np.load(io.BytesIO(payload)) as arrays:
-            return arrays["features"], arrays["good"]
+            return dict(arrays)
 
-    def write(self, number: int, features: np.ndarray, good: np.ndarray) -> None:
+    def write(self, number: int, **arrays: np.ndarray) -> None:
         """Keeps a block, whole or not at all."""
         buffer = io.BytesIO()
-        np.savez(buffer, features=features, good=good)
+        np.savez(buffer, **arrays)
         payload = buffer.getvalue()
         content = self._checksum(number, payload) + payload
         write_whole(self._path(number), lambda file: file.write(content))
@@ -120,24 +120,25 @@ def embed_blocks(
                     good = good.numpy()
                     parts.append((embed(pixels)[good], good))
                     bar.update(len(good))
-                kept = tuple(np.concatenate(column) for column in zip(*parts))
-                store.write(number, *kept)
+                features, good = (np.concatenate(column) for column in zip(*parts))
+                kept = {"features": features, "good": good}
+                store.write(number, **kept)
             else:
                 bar.initial += stop - start  # does not count for the speed
                 bar.update(stop - start)
-            everywhere.append(kept[1])
+            everywhere.append(kept["good"])
     return np.concatenate(everywhere)
 
 
 def stored_features(store: BlockStore, count: int, block_size: int = 2048) -> Iterator[np.ndarray]:
     """The features that `embed_blocks` has just put into `store`, block by block: [b, F] each."""
     for number in range(-(-count // block_size)):
-        yield store.read(number)[0]
+        yield store.read(number)["features"]
 
 
 def write_whole(path: pathlib.Path, write: Callable[[Any], None]) -> None:
     """Lets `write` fill a file beside `path`, then puts it there in one step."""
-    partial = path.with_name(path.name + ".writing")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.writing")
     with open(partial, "wb") as file:
         write(file)
         file.flush()

@@ -1,16 +1,15 @@
 """Features of a whole split: computed once, kept on disk, never mistaken for those of another.
 
     cache_dir/<data set>-<split>-<key>/
-      identity.json    export, data and preprocessing; the key is a hash of it
-      00000.block …    checksum, then features, labels and where the next block starts
+      job.json         export, data and preprocessing; the key is a hash of it
+      000000.block …   features, labels and where the next block starts
 
-Another export, split, image size or other data make another key. A block is used only if it passes
-its checksum, which covers its place too; the first that fails is computed again, with all after it.
+Another export, split, image size or other data make another key. The first block that is missing or
+damaged is computed again, with all after it.
 """
 
 import dataclasses
 import hashlib
-import io
 import json
 import os
 import re
@@ -24,11 +23,11 @@ from tqdm import tqdm
 
 from msbreg_tf.data.labelled_records import LabelledRecords, labelled_records
 from msbreg_tf.data.resizing import resize_and_crop
+from msbreg_tf.evaluation.blocks import BlockStore
 from msbreg_tf.evaluation.encoder import Encoder
 
 _BLOCK = 4096  # images; 32 MiB of features at F = 2048
-_FORMAT = 1  # of blocks and preprocessing; to be counted up by whoever changes either
-_CHECKSUM_BYTES = 32
+_FORMAT = 2  # of blocks and preprocessing; to be counted up by whoever changes either
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,14 +94,14 @@ def split_features(
         "image_size": image_size,
     }
     name = f"{dataset} {split}"
-    entry = None if cache_dir is None else _Entry(cache_dir, name, identity)
-    blocks = [] if entry is None else entry.read()
+    store = None if cache_dir is None else _open_store(cache_dir, name, identity)
+    blocks = [] if store is None else _stored(store)
     if not (blocks and blocks[-1].is_last):
-        first = blocks[-1].next_record if blocks else 0
+        first = int(blocks[-1].next_record) if blocks else 0
         embedded = _embed(encoder, data, first, image_size, batch_size, name)
         for block in _in_blocks(embedded, block_size):
-            if entry is not None:
-                entry.write(len(blocks), block)
+            if store is not None:
+                store.write(len(blocks), **dataclasses.asdict(block))
             blocks.append(block)
     return _joined(blocks, data, name)
 
@@ -178,70 +177,23 @@ def _joined(blocks: list[_Block], data: LabelledRecords, name: str) -> Features:
     return Features(features, labels, digest.hexdigest()[:16])
 
 
-class _Entry:
-    """The blocks of one identity."""
-
-    def __init__(self, cache_dir: str, name: str, identity: dict[str, Any]):
-        text = json.dumps(identity, sort_keys=True, indent=2)
-        self._key = hashlib.sha256(text.encode()).hexdigest()[:16]
-        readable = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-")[:80]
-        self._folder = os.path.join(os.path.expanduser(cache_dir), f"{readable}-{self._key}")
-        try:
-            os.makedirs(self._folder, exist_ok=True)
-            self._replace("identity.json", text.encode())
-        except OSError as error:
-            raise ValueError(
-                f"--cache_dir={cache_dir}: can't be written ({error.strerror}). Choose another."
-            ) from error
-
-    def read(self) -> list[_Block]:
-        """The blocks from the first to the last, or to the one before the first bad one."""
-        blocks = []
-        while not (blocks and blocks[-1].is_last):
-            block = self._read_block(len(blocks))
-            if block is None:
-                break
-            blocks.append(block)
-        return blocks
-
-    def write(self, number: int, block: _Block) -> None:
-        """Keeps a block, whole or not at all."""
-        buffer = io.BytesIO()
-        np.savez(buffer, **dataclasses.asdict(block))
-        payload = buffer.getvalue()
-        self._replace(_file_name(number), self._checksum(number, payload) + payload)
-
-    def _read_block(self, number: int) -> Optional[_Block]:
-        path = os.path.join(self._folder, _file_name(number))
-        if not os.path.exists(path):
-            return None
-        with open(path, "rb") as file:
-            checksum, payload = file.read(_CHECKSUM_BYTES), file.read()
-        if checksum != self._checksum(number, payload):
-            logging.warning("%s is damaged; computing its features again.", path)
-            return None
-        with np.load(io.BytesIO(payload)) as arrays:
-            return _Block(
-                arrays["features"],
-                arrays["labels"],
-                int(arrays["next_record"]),
-                bool(arrays["is_last"]),
-            )
-
-    def _checksum(self, number: int, payload: bytes) -> bytes:
-        digest = hashlib.sha256(f"{self._key} {number} ".encode())
-        digest.update(payload)
-        return digest.digest()
-
-    def _replace(self, name: str, content: bytes) -> None:
-        path = os.path.join(self._folder, name)
-        partial = f"{path}.{os.getpid()}.partial"
-        with open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+def _open_store(cache_dir: str, name: str, identity: dict[str, Any]) -> BlockStore:
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    readable = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-")[:80]
+    try:
+        return BlockStore(
+            os.path.join(os.path.expanduser(cache_dir), f"{readable}-{key}"), identity
+        )
+    except ValueError as error:
+        raise ValueError(f"--cache_dir={cache_dir}: choose another. {error}") from error
 
 
-def _file_name(number: int) -> str:
-    return f"{number:05}.block"
+def _stored(store: BlockStore) -> list[_Block]:
+    """The blocks from the first to the last, or to the one before the first bad one."""
+    blocks = []
+    while not (blocks and blocks[-1].is_last):
+        arrays = store.read(len(blocks))
+        if arrays is None:
+            break
+        blocks.append(_Block(**arrays))
+    return blocks

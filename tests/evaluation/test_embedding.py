@@ -140,7 +140,7 @@ def test_a_store_touches_nothing_but_its_own_files(tmp_path):
         BlockStore(str(tmp_path), {})
     assert (tmp_path / "letter.txt").exists()
     store = BlockStore(str(tmp_path / "new"), {})
-    store.write(0, np.zeros([1, 2]), np.ones(1, bool))
+    store.write(0, features=np.zeros([1, 2]))
     store.delete()
     assert not (tmp_path / "new").exists()
 

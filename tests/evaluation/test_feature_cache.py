@@ -267,7 +267,7 @@ def test_an_encoder_that_gives_nan_is_refused(encoders, cache):
 
 def test_a_cache_that_cannot_be_written_is_one_line(encoders, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match=r"--cache_dir=.*/file/cache: can't be written"):
+    with pytest.raises(ValueError, match=r"--cache_dir=.*/file/cache: choose another.*cannot be written"):
         sample(encoders[0], str(tmp_path / "file" / "cache"))
 
 
@@ -275,4 +275,4 @@ def test_entries_can_be_told_apart_by_a_person(encoder, cache):
     sample(encoder, cache)
     [entry] = os.listdir(cache)
     assert entry.startswith("sample-test-")
-    assert encoder.fingerprint in (cache / entry / "identity.json").read_text()
+    assert encoder.fingerprint in (cache / entry / "job.json").read_text()
