@@ -1,4 +1,4 @@
-# make quickstart   own environment, train on real images, export, evaluate (about 5 minutes, 2 cores)
+# make quickstart   own environment, train on real images, export, evaluate (about 6 minutes, 2 cores)
 # make test         own environment, all tests (about 13 minutes, 2 cores)
 # make bench        measurements beside other libraries, into benchmarks/RESULTS.md
 # make lint         ruff, as .ci/run has it
