@@ -1,11 +1,11 @@
 """Colour jitter, grey and solarisation of images in lines, for all views at once.
 
-Values are 0 to 255 throughout, not rounded in between. Lines are `[B, K, S, 3, S]`: each row of an
-image as one line of reds, one of greens and one of blues. Parameters are `[B, K]`. XLA compiles
-these functions and fuses what would be some hundred passes over memory.
+Values are 0 to 255 throughout, not rounded in between. Parameters are `[B, K]`. XLA compiles these
+functions and fuses what would be some hundred passes over memory.
 """
 
 import itertools
+from collections.abc import Callable
 from typing import NamedTuple, Optional
 
 import tensorflow as tf
@@ -28,6 +28,21 @@ class Jitter(NamedTuple):
     order: tf.Tensor  # int32 [B, K], index into ORDERS
 
 
+class Planes(NamedTuple):
+    """The three colours of images, each float32 [B, K, S, S].
+
+    Apart from each other, because XLA does not vectorise a loop over colours that it has to join.
+    """
+
+    red: tf.Tensor
+    green: tf.Tensor
+    blue: tf.Tensor
+
+    def map(self, function: Callable[[tf.Tensor], tf.Tensor]) -> "Planes":
+        """The planes that `function` makes of each of these."""
+        return Planes(*(function(plane) for plane in self))
+
+
 class _Blend(NamedTuple):
     """The map x → scale·x + grey·grey(x) + offset of colours; each [B, K]."""
 
@@ -35,10 +50,9 @@ class _Blend(NamedTuple):
     grey: tf.Tensor
     offset: tf.Tensor
 
-    def __call__(self, lines: tf.Tensor) -> tf.Tensor:
-        return _spread(self.scale) * lines + (
-            _spread(self.grey) * grey(lines) + _spread(self.offset)
-        )
+    def __call__(self, planes: Planes) -> Planes:
+        added = _spread(self.grey) * grey(planes) + _spread(self.offset)
+        return planes.map(lambda plane: _spread(self.scale) * plane + added)
 
 
 @tf.function(jit_compile=True, reduce_retracing=True, autograph=False)
@@ -51,7 +65,8 @@ def recolour(
     """Applies colour jitter, drops the colour of some views, inverts bright values, and rounds.
 
     Args:
-      lines: of any number type, [B, K, S, 3, S], −128 to 127: what the colours exceed MID_GREY by.
+      lines: of any number type, [B, K, S, 3, S], −128 to 127: what the colours exceed MID_GREY by,
+        each row of an image as one line of reds, one of greens and one of blues.
       jitter: parameters; None leaves the jitter out.
       drop: bool [B, K], which views become grey; None leaves this out.
       threshold: float32 [B, K], 0 to 255: values above it are inverted (solarisation), so 255
@@ -60,17 +75,19 @@ def recolour(
     Returns:
       int32 [B, K, S, S]: red + 256 green + 65,536 blue, see `pixels`.
     """
-    lines = tf.cast(lines, tf.float32) + MID_GREY
+    planes = Planes(*tf.unstack(tf.cast(lines, tf.float32) + MID_GREY, axis=3))
     if jitter is not None:
-        lines = apply_jitter(lines, jitter)
+        planes = apply_jitter(planes, jitter)
     if drop is not None:
-        lines = tf.where(_spread(drop), grey(lines), lines)
+        dropped = grey(planes)
+        planes = planes.map(lambda plane: tf.where(_spread(drop), dropped, plane))
     # Means of white exceed it by a rounding error, which must neither be inverted nor overflow.
-    lines = tf.minimum(lines, WHITE)
+    planes = planes.map(lambda plane: tf.minimum(plane, WHITE))
     if threshold is not None:
-        lines = tf.where(lines > _spread(threshold), WHITE - lines, lines)
-    r, g, b = tf.unstack(tf.cast(lines + 0.5, tf.int32), axis=3)
-    return r + 256 * g + 65536 * b
+        limit = _spread(threshold)
+        planes = planes.map(lambda plane: tf.where(plane > limit, WHITE - plane, plane))
+    red, green, blue = planes.map(lambda plane: tf.cast(plane + 0.5, tf.int32))
+    return red + 256 * green + 65536 * blue
 
 
 def pixels(words: tf.Tensor) -> tf.Tensor:
@@ -81,7 +98,7 @@ def pixels(words: tf.Tensor) -> tf.Tensor:
     return tf.bitcast(words, tf.uint8)[..., :3]
 
 
-def apply_jitter(lines: tf.Tensor, jitter: Jitter) -> tf.Tensor:
+def apply_jitter(planes: Planes, jitter: Jitter) -> Planes:
     """Changes brightness, contrast, saturation and hue, in each view's own order.
 
     The first three are blends of the image with black, its mean grey and its grey, so those before
@@ -89,21 +106,21 @@ def apply_jitter(lines: tf.Tensor, jitter: Jitter) -> tf.Tensor:
     once, at the end, as in DeepMind's BYOL; torchvision clips after each of the four.
 
     Args:
-      lines: float32 [B, K, S, 3, S], 0 to 255.
+      planes: 0 to 255.
       jitter: the parameters.
 
     Returns:
-      float32 [B, K, S, 3, S], 0 to 255.
+      Planes, 0 to 255.
     """
     kinds = tf.gather(tf.constant(ORDERS), jitter.order)  # [B, K, 4]
     # As a blend, hue has factor 1: it changes nothing.
     factors = tf.stack([*jitter[:3], tf.ones_like(jitter.turn)], axis=-1)
     factors = tf.gather(factors, kinds, batch_dims=2)
     after_hue = tf.cumsum(tf.cast(kinds == HUE, tf.int32), axis=-1) > 0
-    lines = _merge(kinds, tf.where(after_hue, 1.0, factors), _mean_grey(lines))(lines)
-    lines = turn_hue(lines, jitter.turn)
-    lines = _merge(kinds, tf.where(after_hue, factors, 1.0), _mean_grey(lines))(lines)
-    return tf.clip_by_value(lines, 0.0, WHITE)
+    planes = _merge(kinds, tf.where(after_hue, 1.0, factors), _mean_grey(planes))(planes)
+    planes = turn_hue(planes, jitter.turn)
+    planes = _merge(kinds, tf.where(after_hue, factors, 1.0), _mean_grey(planes))(planes)
+    return planes.map(lambda plane: tf.clip_by_value(plane, 0.0, WHITE))
 
 
 def _merge(kinds: tf.Tensor, factors: tf.Tensor, mean: tf.Tensor) -> _Blend:
@@ -134,51 +151,50 @@ def _merge(kinds: tf.Tensor, factors: tf.Tensor, mean: tf.Tensor) -> _Blend:
     return _Blend(scale, grey_share, offset)
 
 
-def turn_hue(lines: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
+def turn_hue(planes: Planes, turn: tf.Tensor) -> Planes:
     """Turns the hue in HSV space, where value and saturation stay what they are.
 
-    With M and m the largest and smallest of a pixel's colours and h its hue in sixths of a turn,
-    each colour is m + (M − m) · clip(|h − h₀ (mod 6) − 3| − 1, 0, 1), where h₀ is 0 for red, 2 for
-    green and 4 for blue. No step needs values in [0, 1].
+    With M and m the largest and smallest of a pixel's colours, C = M − m its chroma and h its hue
+    in sixths of a turn, each colour is M + C − C·d, but at most M and at least m, where d is the
+    distance of h around the circle of 6 from h₀, 0 for red, 2 for green and 4 for blue. Here all
+    angles are multiplied by C, so that nothing is divided by it.
 
     Args:
-      lines: float32 [B, K, S, 3, S].
-      turn: float32 [B, K], shift in turns.
+      planes: of any range.
+      turn: float32 [B, K], shift in turns, −½ to ½.
 
     Returns:
-      float32 [B, K, S, 3, S].
+      Planes.
     """
-    r, g, b = tf.unstack(lines, axis=3)
-    largest = tf.maximum(tf.maximum(r, g), b)
-    smallest = tf.minimum(tf.minimum(r, g), b)
+    red, green, blue = planes
+    largest = tf.maximum(tf.maximum(red, green), blue)
+    smallest = tf.minimum(tf.minimum(red, green), blue)
     chroma = largest - smallest
-    inverse = 1 / tf.maximum(chroma, 1e-6)
     hue = tf.where(
-        largest == r,
-        (g - b) * inverse,
-        tf.where(largest == g, 2 + (b - r) * inverse, 4 + (r - g) * inverse),
+        largest == red,
+        green - blue,
+        tf.where(largest == green, 2 * chroma + (blue - red), 4 * chroma + (red - green)),
     )
-    hue += 6 * turn[..., None, None]
+    hue += 6 * turn[..., None, None] * chroma  # −4 to 8 times the chroma
 
     def colour(own_hue):
-        angle = hue - own_hue
-        angle -= 6 * tf.floor(angle / 6)
-        return smallest + chroma * tf.clip_by_value(tf.abs(angle - 3) - 1, 0.0, 1.0)
+        distance = tf.abs(hue - own_hue * chroma)
+        distance = tf.minimum(distance, tf.abs(distance - 6 * chroma))
+        return tf.minimum(tf.maximum(largest + chroma - distance, smallest), largest)
 
-    return tf.stack([colour(0.0), colour(2.0), colour(4.0)], axis=3)
-
-
-def grey(lines: tf.Tensor) -> tf.Tensor:
-    """Returns the grey value of each pixel, float32 [B, K, S, 1, S]."""
-    r, g, b = tf.unstack(lines, axis=3)
-    return (GREY_WEIGHTS[0] * r + GREY_WEIGHTS[1] * g + GREY_WEIGHTS[2] * b)[..., None, :]
+    return Planes(colour(0.0), colour(2.0), colour(4.0))
 
 
-def _mean_grey(lines: tf.Tensor) -> tf.Tensor:
+def grey(planes: Planes) -> tf.Tensor:
+    """Returns the grey value of each pixel, float32 [B, K, S, S]."""
+    return sum(weight * plane for weight, plane in zip(GREY_WEIGHTS, planes))
+
+
+def _mean_grey(planes: Planes) -> tf.Tensor:
     # By columns first: XLA adds up the last axis one number at a time.
-    return tf.reduce_mean(tf.reduce_mean(grey(lines), axis=[2, 3]), axis=-1)
+    return tf.reduce_mean(tf.reduce_mean(grey(planes), axis=2), axis=-1)
 
 
 def _spread(parameter: tf.Tensor) -> tf.Tensor:
-    """[B, K] to [B, K, 1, 1, 1], beside lines."""
-    return parameter[..., None, None, None]
+    """[B, K] to [B, K, 1, 1], beside planes."""
+    return parameter[..., None, None]

@@ -20,8 +20,12 @@ def to_lines(image):
     return tf.constant(np.moveaxis(image, -1, 1)[None, None], tf.float32)
 
 
-def to_image(lines):
-    return np.moveaxis(np.asarray(lines)[0, 0], 1, -1)
+def to_planes(image):
+    return colour.Planes(*tf.unstack(tf.constant(image[None, None], tf.float32), axis=-1))
+
+
+def to_image(planes):
+    return np.stack(planes, axis=-1)[0, 0]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +39,7 @@ def image():
 
 @pytest.mark.parametrize("turn", [-0.5, -0.1, 0.0, 0.03, 0.1, 1 / 3])
 def test_turn_hue_is_colorsys(image, turn):
-    got = to_image(colour.turn_hue(to_lines(image), tf.constant([[turn]])))
+    got = to_image(colour.turn_hue(to_planes(image), tf.constant([[turn]])))
     expected = []
     for pixel in image.reshape(-1, 3) / 255:
         h, s, v = colorsys.rgb_to_hsv(*pixel)
@@ -44,7 +48,7 @@ def test_turn_hue_is_colorsys(image, turn):
 
 
 def test_turn_hue_by_a_third_moves_red_to_green():
-    red = to_lines(np.full([2, 2, 3], [200.0, 10.0, 30.0]))
+    red = to_planes(np.full([2, 2, 3], [200.0, 10.0, 30.0]))
     got = to_image(colour.turn_hue(red, tf.constant([[1 / 3]])))
     np.testing.assert_allclose(got[0, 0], [30, 200, 10], atol=1e-3)
 
@@ -53,7 +57,7 @@ def test_turn_hue_by_a_third_moves_red_to_green():
 def test_jitter_in_every_order(image, order):
     # Strong enough that values leave 0..255 in the middle and at the end.
     strengths = (1.35, 1.4, 0.8, -0.09) if order % 2 else (0.65, 1.38, 1.2, 0.1)
-    got = to_image(colour.apply_jitter(to_lines(image), jitter_of(*strengths, order=order)))
+    got = to_image(colour.apply_jitter(to_planes(image), jitter_of(*strengths, order=order)))
     np.testing.assert_allclose(got, twin.jitter(image, *strengths, order), atol=2e-3)
     if order % 2:
         assert got.max() == 255  # the clip was needed
@@ -70,14 +74,14 @@ def test_jitter_in_every_order(image, order):
 )
 def test_jitter_by_hand(name, value, expected):
     """Of one colour, 0.2989 · 100 + 0.587 · 150 + 0.114 · 40 = 122.5."""
-    plain = to_lines(np.full([4, 4, 3], [100.0, 150.0, 40.0]))
+    plain = to_planes(np.full([4, 4, 3], [100.0, 150.0, 40.0]))
     got = to_image(colour.apply_jitter(plain, jitter_of(**{name: value})))
     np.testing.assert_allclose(got[1, 2], expected, atol=0.01)
 
 
 def test_jitter_of_strength_zero_changes_nothing(image):
     for order in (0, 9, 23):
-        got = to_image(colour.apply_jitter(to_lines(image), jitter_of(order=order)))
+        got = to_image(colour.apply_jitter(to_planes(image), jitter_of(order=order)))
         np.testing.assert_allclose(got, image, atol=1e-4)
 
 
