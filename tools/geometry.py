@@ -89,6 +89,7 @@ def _view_batches(source, augment, count: int) -> Iterator[tuple[np.ndarray, np.
     import tensorflow as tf
 
     from msbreg_tf.augment import image_draws
+    from msbreg_tf.data.parallel import parallel_map
     from msbreg_tf.data.seeds import order_seed, views_seed
 
     def look(index, record):
@@ -99,8 +100,8 @@ def _view_batches(source, augment, count: int) -> Iterator[tuple[np.ndarray, np.
         return views, tf.strings.to_hash_bucket_strong(pixels, 2**63 - 1, key=[1, 2])
 
     chosen = source.ordered(order_seed(FLAGS.seed, 0)).take(count)
-    views = chosen.map(look, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return views.batch(-(-FLAGS.batch_size // 2)).prefetch(2).as_numpy_iterator()
+    views = parallel_map(chosen, look).batch(-(-FLAGS.batch_size // 2))
+    return views.prefetch(2).as_numpy_iterator()
 
 
 def _protocol(size: int, count: int, fingerprint: str, augment) -> dict:

@@ -8,9 +8,9 @@ same command again after an interruption: features and finished classes are kept
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
+import pathlib
 import tempfile
 
 import numpy as np
@@ -88,8 +88,10 @@ def _protocol(encoder, train, test, costs: tuple[float, ...]) -> dict:
 def _results(encoder, names, train, test, protocol: dict, cache: str) -> dict:
     """{name of the class: result}; classes that an interrupted run has finished are not redone."""
     from msbreg_tf.evaluation import svm
+    from msbreg_tf.evaluation.blocks import key_of
 
-    log = _ClassLog(cache, {"export": encoder.fingerprint, **protocol}, svm.ClassResult)
+    key = key_of({"export": encoder.fingerprint, **protocol})
+    log = _ClassLog(pathlib.Path(cache, f"svm-{key}.jsonl"), svm.ClassResult)
     with tqdm(total=len(names), initial=len(log.done), desc="classes") as bar:
         results = svm.svm_results(
             *(train.features, train.labels, test.features, test.labels),
@@ -119,7 +121,7 @@ def _rows(results: dict, means: dict[str, float]) -> list[dict]:
 def _features(encoder, split: str, cache: str):
     """Names of the classes, and `Features` whose labels are the targets [n, C]."""
     from msbreg_tf.data.multilabel import open_multilabel
-    from msbreg_tf.evaluation.blocks import BlockStore, embed_blocks, stored_features
+    from msbreg_tf.evaluation.blocks import BlockStore, embed_blocks, key_of, stored_features
     from msbreg_tf.evaluation.feature_cache import Features
 
     data = open_multilabel(FLAGS.dataset, split, FLAGS.data_dir)
@@ -129,7 +131,7 @@ def _features(encoder, split: str, cache: str):
         "image_size": size,
         "images": [FLAGS.dataset, split, data.fingerprint],
     }
-    store = BlockStore(os.path.join(cache, f"objects-{_key(job)}"), job)
+    store = BlockStore(os.path.join(cache, f"objects-{key_of(job)}"), job)
     embed_blocks(
         encoder.embed,
         data.images(size),
@@ -145,31 +147,23 @@ def _features(encoder, split: str, cache: str):
 class _ClassLog:
     """The finished classes of one evaluation, a JSON line each."""
 
-    def __init__(self, cache: str, identity: dict, result_type):
-        self._path = os.path.join(cache, f"svm-{_key(identity)}.jsonl")
+    def __init__(self, path: pathlib.Path, result_type):
+        self._path = path
         self.done = {}
-        if os.path.exists(self._path):
-            with open(self._path) as file:
-                whole = [json.loads(line) for line in file if line.endswith("\n")]
-            for line in whole:
-                column, folds = line.pop("class"), tuple(line.pop("cross_validation"))
-                self.done[column] = result_type(**line, cross_validation=folds)
-            self._rewrite()  # without a last line that was cut off
+        for line in path.read_text().splitlines() if path.exists() else ():
+            fields = json.loads(line)
+            column, folds = fields.pop("class"), tuple(fields.pop("cross_validation"))
+            self.done[column] = result_type(**fields, cross_validation=folds)
 
     def append(self, column: int, result) -> None:
+        from msbreg_tf.evaluation.blocks import write_whole
+
         self.done[column] = result
-        self._rewrite()
-
-    def _rewrite(self) -> None:
-        partial = self._path + ".writing"
-        with open(partial, "w") as file:
-            for column, result in self.done.items():
-                file.write(json.dumps({"class": column, **dataclasses.asdict(result)}) + "\n")
-        os.replace(partial, self._path)
-
-
-def _key(identity: dict) -> str:
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+        lines = [
+            json.dumps({"class": column, **dataclasses.asdict(result)}) + "\n"
+            for column, result in self.done.items()
+        ]
+        write_whole(self._path, lambda file: file.write("".join(lines).encode()))
 
 
 def _costs(text: str) -> tuple[float, ...]:

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from msbreg_tf.data.decoding import decode_image
+from msbreg_tf.data.parallel import parallel_map
 from msbreg_tf.data.resizing import resize_and_crop
 from msbreg_tf.data.tfds_builder import open_builder, partial_examples
 
@@ -46,7 +47,7 @@ class MultilabelSplit:
 
         def images(start, stop):
             chosen = self.records.skip(start).take(stop - start)
-            return chosen.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            return parallel_map(chosen, load)
 
         return images
 

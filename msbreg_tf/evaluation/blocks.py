@@ -136,6 +136,11 @@ def stored_features(store: BlockStore, count: int, block_size: int = 2048) -> It
         yield store.read(number)["features"]
 
 
+def key_of(identity: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits that other JSON values would not give, to name a file or folder by."""
+    return hashlib.sha256(json.dumps(dict(identity), sort_keys=True).encode()).hexdigest()[:16]
+
+
 def write_whole(path: pathlib.Path, write: Callable[[Any], None]) -> None:
     """Lets `write` fill a file beside `path`, then puts it there in one step."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.writing")

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from msbreg_tf.data.folder import read_and_decode
+from msbreg_tf.data.parallel import parallel_map
 from msbreg_tf.data.resizing import resize_and_crop
 from msbreg_tf.evaluation.blocks import write_whole
 
@@ -39,7 +40,7 @@ def file_images(paths: Sequence[str], image_size: int) -> Callable[[int, int], t
     def images(start, stop):
         encoded = np.array([os.fsencode(path) for path in paths[start:stop]], dtype=object)
         files = tf.data.Dataset.from_tensor_slices(tf.constant(encoded, tf.string))
-        return files.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return parallel_map(files, load)
 
     return images
 

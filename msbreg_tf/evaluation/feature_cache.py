@@ -10,20 +10,19 @@ damaged is computed again, with all after it.
 
 import dataclasses
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator
 from typing import Any, Optional
 
 import numpy as np
-import tensorflow as tf
 from absl import logging
 from tqdm import tqdm
 
 from msbreg_tf.data.labelled_records import LabelledRecords, labelled_records
+from msbreg_tf.data.parallel import parallel_map
 from msbreg_tf.data.resizing import resize_and_crop
-from msbreg_tf.evaluation.blocks import BlockStore
+from msbreg_tf.evaluation.blocks import BlockStore, key_of
 from msbreg_tf.evaluation.encoder import Encoder
 
 _BLOCK = 4096  # images; 32 MiB of features at F = 2048
@@ -121,7 +120,7 @@ def _embed(
         return index, resize_and_crop(data.decode(record), image_size), label
 
     records = data.records.enumerate().skip(first)
-    images = records.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    images = parallel_map(records, load)
     if data.may_break:
         images = images.ignore_errors(log_warning=True)
     batches = images.batch(batch_size).prefetch(2)
@@ -178,11 +177,10 @@ def _joined(blocks: list[_Block], data: LabelledRecords, name: str) -> Features:
 
 
 def _open_store(cache_dir: str, name: str, identity: dict[str, Any]) -> BlockStore:
-    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-")[:80]
     try:
         return BlockStore(
-            os.path.join(os.path.expanduser(cache_dir), f"{readable}-{key}"), identity
+            os.path.join(os.path.expanduser(cache_dir), f"{readable}-{key_of(identity)}"), identity
         )
     except ValueError as error:
         raise ValueError(f"--cache_dir={cache_dir}: choose another. {error}") from error

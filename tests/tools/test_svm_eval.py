@@ -72,18 +72,22 @@ def test_finished_classes_are_kept(evaluated):
     assert first == lines["mAP %"]["details"]["aeroplane"]
 
 
-def test_a_log_cut_off_in_a_line_loses_that_line_only(tmp_path):
+def test_the_class_log_continues_after_being_killed_while_it_wrote(tmp_path, monkeypatch):
     result = ClassResult(0.5, 0.25, 1.0, (0.1, 0.2), True)
-    log = _ClassLog(str(tmp_path), {"a": 1}, ClassResult)
-    log.append(3, result)
-    log.append(1, result)
-    [path] = tmp_path.glob("*.jsonl")
-    path.write_text(path.read_text()[:-5])
-    again = _ClassLog(str(tmp_path), {"a": 1}, ClassResult)
+    path = tmp_path / "svm.jsonl"
+
+    def killed(*paths):
+        raise KeyboardInterrupt
+
+    _ClassLog(path, ClassResult).append(3, result)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            _ClassLog(path, ClassResult).append(1, result)
+    again = _ClassLog(path, ClassResult)
     assert again.done == {3: result}
     again.append(1, result)
-    assert list(_ClassLog(str(tmp_path), {"a": 1}, ClassResult).done) == [3, 1]
-    assert not _ClassLog(str(tmp_path), {"a": 2}, ClassResult).done  # another evaluation
+    assert _ClassLog(path, ClassResult).done == {3: result, 1: result}
 
 
 @pytest.mark.parametrize(
