@@ -16,6 +16,7 @@ import tensorflow as tf
 from msbreg_tf.augment import draws as columns_of
 
 _BLOCK = 32  # rows; smaller blocks waste less arithmetic, larger ones multiply faster
+_STEP = 16  # sizes of single views' products are multiples of this, as oneDNN compiles for each
 
 
 class Banded(NamedTuple):
@@ -25,11 +26,14 @@ class Banded(NamedTuple):
       weights: float32 [B, K, n, b, L], the windows; rows beyond S repeat the last.
       first: int32 [B, K, n], column where the window of each block begins.
       num_rows: S.
+      widths: int32 [B, K], how many of its L columns a view needs, the rest being zero and perhaps
+        beyond the image; None: all.
     """
 
     weights: tf.Tensor
     first: tf.Tensor
     num_rows: int
+    widths: Optional[tf.Tensor] = None
 
 
 def crop_boxes(
@@ -81,6 +85,7 @@ def resample_matrices(
     size: Union[int, tf.Tensor],
     new_size: int,
     sigma: Optional[tf.Tensor] = None,
+    own_widths: bool = False,
 ) -> Banded:
     """Makes the matrices that crop one axis, resize it bilinearly with antialiasing, and blur it.
 
@@ -95,35 +100,39 @@ def resample_matrices(
       size: integer scalar, pixels of the input's axis.
       new_size: S, more than the blur's radius.
       sigma: float32 [B, K], the blur's standard deviation in pixels, above 0; None for no blur.
+      own_widths: let each view have a window of its own width instead of what the largest crop
+        needs; shapes then depend on values, which XLA does not compile.
 
     Returns:
       Matrices [S, size]; every row sums to 1.
     """
     blocks = _blocks_of_rows(new_size)
     if sigma is None:
-        return _resize(start, length, size, new_size, blocks)
+        return _resize(start, length, size, new_size, blocks, own_widths)
     radius = blur_radius(new_size)
     width = min(new_size, blocks.shape[1] + 2 * radius)
     first = np.clip(blocks[:, :1] - radius, 0, new_size - width)
     blurred = first + np.arange(width, dtype=np.int32)  # [n, width], the rows that a block mixes
-    resize = _resize(start, length, size, new_size, blurred)
+    resize = _resize(start, length, size, new_size, blurred, own_widths)
     weights = tf.matmul(_blur(sigma, new_size, blocks, blurred), resize.weights)
-    return Banded(weights, resize.first, new_size)
+    return resize._replace(weights=weights)
 
 
-def _resize(start, length, size, new_size: int, rows: np.ndarray) -> Banded:
+def _resize(start, length, size, new_size: int, rows: np.ndarray, own_widths: bool) -> Banded:
     """The resizing matrices' rows that `rows`, int32 [n, r], names: weights [B, K, n, r, L]."""
     start, length = start[..., None, None], length[..., None, None]
     scale = length / new_size
     reach = tf.maximum(tf.abs(scale), 1.0)
     centres = start + scale * (rows.astype(np.float32) + 0.5)  # [B, K, n, r]
 
-    # As wide as the largest crop needs: the rows' centres, their reach, and two for rounding.
-    largest = tf.cast(size, tf.float32) / new_size
+    # Room for the rows' centres, their reach, and two for rounding.
+    largest = tf.abs(scale[..., 0, 0]) if own_widths else tf.cast(size, tf.float32) / new_size
     needed = (rows.shape[1] - 1) * largest + 2 * tf.maximum(largest, 1.0)
-    width = tf.minimum(size, tf.cast(tf.math.ceil(needed), tf.int32) + 2)
+    widths = tf.cast(tf.math.ceil(needed), tf.int32) + 2
+    widths = tf.minimum(size, _whole_steps(widths) if own_widths else widths)
+    width = tf.reduce_max(widths) if own_widths else widths
     first = tf.floor(tf.reduce_min(centres, axis=-1) - reach[..., 0])
-    first = tf.clip_by_value(tf.cast(first, tf.int32), 0, size - width)  # [B, K, n]
+    first = tf.clip_by_value(tf.cast(first, tf.int32), 0, size - widths[..., None])  # [B, K, n]
 
     pixels = tf.cast(first[..., None] + tf.range(width), tf.float32) + 0.5  # [B, K, n, L]
     low, high = tf.minimum(start, start + length), tf.maximum(start, start + length)
@@ -132,7 +141,8 @@ def _resize(start, length, size, new_size: int, rows: np.ndarray) -> Banded:
     centres = centres / reach
     weights = tf.nn.relu(1 - tf.abs(pixels[..., None, :] - centres[..., None]))
     weights /= tf.reduce_sum(weights, axis=-1, keepdims=True)
-    return Banded(tf.ensure_shape(weights, [None, None, *rows.shape, None]), first, new_size)
+    weights = tf.ensure_shape(weights, [None, None, *rows.shape, None])
+    return Banded(weights, first, new_size, widths if own_widths else None)
 
 
 def blur_radius(image_size: int) -> int:
@@ -155,14 +165,24 @@ def apply_to_rows_and_columns(images: tf.Tensor, rows: Banded, columns: Banded) 
     """Makes K views of each image by a matrix for each axis.
 
     Args:
-      images: float32 or bfloat16 [B, H, W, C]; the products have this type.
+      images: float32 or bfloat16 [B, H, W, C]; the products have this type. Matrices with own
+        widths want B = 1 and take one view after the other, each from the columns that it shows,
+        which on a CPU is faster for large images.
       rows: matrices [S, H], n blocks of b.
       columns: matrices [S, W], n blocks of b.
 
     Returns:
       [B, K, S, C, S], the views as lines of one colour each.
     """
-    batch, height, width, colours = tf.unstack(tf.shape(images))
+    if rows.widths is None:
+        return _all_views(images, rows, columns)
+    parts = [_part_of_view(images, rows, columns, k) for k in range(rows.weights.shape[1])]
+    return tf.concat([_all_views(*part) for part in parts], axis=1)
+
+
+def _all_views(images: tf.Tensor, rows: Banded, columns: Banded) -> tf.Tensor:
+    batch, height, width, _ = tf.unstack(tf.shape(images))
+    colours = images.shape[-1]
     views, count, side = (rows.weights.shape[i] or tf.shape(rows.weights)[i] for i in (1, 2, 3))
     # The height first, as one product for all colours and columns of a block.
     parts = tf.reshape(images, [batch, height, width * colours])
@@ -176,6 +196,29 @@ def apply_to_rows_and_columns(images: tf.Tensor, rows: Banded, columns: Banded) 
     lines = tf.transpose(parts, [0, 1, 2, 5, 4, 3, 6])  # [B, K, n, b, C, n, b]
     lines = tf.reshape(lines, [batch, views, count * side, colours, count * side])
     return lines[:, :, : rows.num_rows, :, : columns.num_rows]
+
+
+def _part_of_view(
+    images: tf.Tensor, rows: Banded, columns: Banded, view: int
+) -> tuple[tf.Tensor, Banded, Banded]:
+    """The columns of the one image that a view shows, and its matrices for them."""
+    rows, columns = _of_view(rows, view), _of_view(columns, view)
+    left, right = tf.reduce_min(columns.first), tf.reduce_max(columns.first)
+    width = tf.shape(images)[2]
+    shown = tf.minimum(width, _whole_steps(right - left + tf.shape(columns.weights)[-1]))
+    left = tf.minimum(left, width - shown)
+    part = images[:, :, left : left + shown]
+    return part, rows, columns._replace(first=columns.first - left)
+
+
+def _of_view(matrices: Banded, view: int) -> Banded:
+    """The matrix of one view of the one image, as wide as it needs."""
+    weights = matrices.weights[:, view : view + 1, ..., : matrices.widths[0, view]]
+    return Banded(weights, matrices.first[:, view : view + 1], matrices.num_rows)
+
+
+def _whole_steps(widths: tf.Tensor) -> tf.Tensor:
+    return -(-widths // _STEP) * _STEP
 
 
 @functools.cache

@@ -27,7 +27,7 @@ _FRACTIONS = (
     "solarize_threshold",
 )
 _ARGUMENTS = (
-    *("num_views", "image_size", "area", "max_ratio", "hue", "blur_sigma", "seed", "product_dtype"),
+    *("num_views", "image_size", "area", "max_ratio", "hue", "blur_sigma", "seed", "augment_on"),
     *_FRACTIONS,
 )
 
@@ -70,9 +70,9 @@ class MultiViewAugmentation(keras_cv.layers.VectorizedBaseImageAugmentationLayer
       solarize_probability: of solarisation.
       solarize_threshold: values above this fraction of white are inverted.
       seed: of the layer's own generator, for calls without draws.
-      product_dtype: numbers of the crop's matrix products, "float32" or "bfloat16"; without it,
-        bfloat16 on CPUs that have instructions for it, where views take up to 1.6 times less time.
-        Views then differ from float32's by 0.1 of 255 on average.
+      augment_on: "host", for CPUs: the crop's matrix products are in bfloat16 where the CPU has
+        instructions for it, by which views differ by 0.1 of 255 on average, and a single image's
+        views are cut out one by one. "device", for GPUs and XLA: float32, all views at once.
       **kwargs: of `keras.layers.Layer`. The dtype is float32 whatever the global policy.
 
     Raises:
@@ -97,7 +97,7 @@ class MultiViewAugmentation(keras_cv.layers.VectorizedBaseImageAugmentationLayer
         solarize_probability: float = 0.2,
         solarize_threshold: float = 0.5,
         seed: Optional[int] = None,
-        product_dtype: Optional[str] = None,
+        augment_on: str = "host",
         **kwargs,
     ):
         # keras-cv takes seed 0 for none, and for none the global generator, which deterministic
@@ -120,7 +120,7 @@ class MultiViewAugmentation(keras_cv.layers.VectorizedBaseImageAugmentationLayer
         self.solarize_probability = solarize_probability
         self.solarize_threshold = solarize_threshold
         self.seed = seed
-        self.product_dtype = product_dtype
+        self.augment_on = augment_on
         self._check()
 
     def _check(self):
@@ -131,10 +131,8 @@ class MultiViewAugmentation(keras_cv.layers.VectorizedBaseImageAugmentationLayer
             if value < low or (high is not None and value > high):
                 wanted = f"at least {low}" if high is None else f"between {low} and {high}"
                 raise ValueError(f"{name}={value}: expected {wanted}.")
-        if self.product_dtype not in (None, "float32", "bfloat16"):
-            raise ValueError(
-                f"product_dtype={self.product_dtype!r}: expected 'float32', 'bfloat16' or None."
-            )
+        if self.augment_on not in ("host", "device"):
+            raise ValueError(f"augment_on={self.augment_on!r}: expected 'host' or 'device'.")
         for name, high in (("area", 1), ("blur_sigma", self.image_size)):
             value = getattr(self, name)
             if not 0 < value[0] <= value[1] <= high:
@@ -176,10 +174,11 @@ class MultiViewAugmentation(keras_cv.layers.VectorizedBaseImageAugmentationLayer
           uint8 [B, K, S, S, 3].
         """
         draws = tf.ensure_shape(transformations, [None, self.num_views, columns_of.NUM_DRAWS])
-        return self._recolour(self._crop_flip_and_blur(images, draws), draws)
+        lines = self._crop_flip_and_blur(images, draws, on_host=self.augment_on == "host")
+        return self._recolour(lines, draws)
 
     def crop(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Only what brings images of any size to one size, for `views_of` to go on from.
+        """Only what brings images of any size to one size, for `views_of` to go on from; on a host.
 
         Args:
           inputs: "images", uint8 or float [B, H, W, 3], and "draws", float32 [B, K, NUM_DRAWS].
@@ -188,7 +187,7 @@ class MultiViewAugmentation(keras_cv.layers.VectorizedBaseImageAugmentationLayer
           "lines", int8 [B, K, S, 3, S], what the views' colours exceed `colour.MID_GREY` by before
           jitter, and "draws".
         """
-        lines = self._crop_flip_and_blur(inputs["images"], inputs["draws"])
+        lines = self._crop_flip_and_blur(inputs["images"], inputs["draws"], on_host=True)
         return {"lines": tf.saturate_cast(tf.round(lines), tf.int8), "draws": inputs["draws"]}
 
     def views_of(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -209,7 +208,7 @@ class MultiViewAugmentation(keras_cv.layers.VectorizedBaseImageAugmentationLayer
         views.set_shape([lines.shape[0], self.num_views, self.image_size, self.image_size, 3])
         return views
 
-    def _crop_flip_and_blur(self, images, draws):
+    def _crop_flip_and_blur(self, images, draws, on_host: bool):
         height, width = (images.shape[i] or tf.shape(images)[i] for i in (1, 2))
         top, left, crop_height, crop_width = geometry.crop_boxes(
             draws,
@@ -224,10 +223,13 @@ class MultiViewAugmentation(keras_cv.layers.VectorizedBaseImageAugmentationLayer
             tf.where(flip, -crop_width, crop_width),
         )
         sigma = self._sigma(draws) if self.blur_probability else None
-        rows = geometry.resample_matrices(top, crop_height, height, self.image_size, sigma)
-        columns = geometry.resample_matrices(left, crop_width, width, self.image_size, sigma)
+        alone = on_host and images.shape[0] == 1  # as pipelines have it for large images
+        rows, columns = (
+            geometry.resample_matrices(start, length, size, self.image_size, sigma, alone)
+            for start, length, size in ((top, crop_height, height), (left, crop_width, width))
+        )
         # The rows of the matrices sum to 1, so a shift of all colours passes through them.
-        dtype = self.product_dtype or geometry.fastest_product()
+        dtype = geometry.fastest_product() if on_host else "float32"
         images = tf.cast(tf.cast(images, tf.float32) - colour.MID_GREY, dtype)
         return geometry.apply_to_rows_and_columns(images, rows, columns)
 
@@ -262,7 +264,6 @@ def build_augmentation(config: Config) -> MultiViewAugmentation:
     Blur is off by default for views of 32 px or less, as is usual on CIFAR.
     """
     augment, size = config.augment, config.data.image_size
-    on_device = augment.augment_on == "device"
     blur_probability = augment.blur_probability
     if blur_probability is None:
         blur_probability = 0.0 if size <= 32 else 1.0
@@ -282,5 +283,5 @@ def build_augmentation(config: Config) -> MultiViewAugmentation:
         blur_sigma=(augment.blur_sigma_min, augment.blur_sigma_max),
         solarize_probability=augment.solarize_probability,
         solarize_threshold=augment.solarize_threshold,
-        product_dtype="float32" if on_device else None,  # the host says nothing about the device
+        augment_on=augment.augment_on,
     )

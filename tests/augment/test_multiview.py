@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from msbreg_tf.augment import NUM_DRAWS, MultiViewAugmentation, build_augmentation, image_draws
+from msbreg_tf.augment import (
+    NUM_DRAWS,
+    MultiViewAugmentation,
+    build_augmentation,
+    geometry,
+    image_draws,
+)
 from msbreg_tf.config import Config, config_from_settings
 from msbreg_tf.data.sample import load_sample
 
@@ -21,7 +27,7 @@ K, S = 3, 40
 
 @pytest.fixture(scope="module")
 def layer():
-    return MultiViewAugmentation(K, S, product_dtype="float32")
+    return MultiViewAugmentation(K, S, augment_on="device")
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +57,49 @@ def test_views_are_the_slow_twins(views, images, draws):
     assert (difference > 1).mean() < 1e-3
 
 
-def test_products_in_bfloat16_are_within_a_grey_level(views, images, draws):
-    layer = MultiViewAugmentation(K, S, product_dtype="bfloat16")
-    coarser = layer({"images": images, "draws": draws})["images"].numpy()
-    difference = np.abs(views.astype(int) - coarser)
-    assert 0 < difference.mean() < 0.2  # of 255
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-3), ("bfloat16", 0.2)])
+def test_views_made_on_a_host_are_those_of_a_device(
+    views, images, draws, dtype, tolerance, alone, monkeypatch
+):
+    """In either arithmetic, many images at once or each by itself."""
+    monkeypatch.setattr(geometry, "fastest_product", lambda: dtype)
+    layer = MultiViewAugmentation(K, S)
+    chunks = np.split(np.arange(len(images)), len(images) if alone else 1)
+    host = np.concatenate(
+        [layer({"images": images[c], "draws": draws[c]})["images"] for c in chunks]
+    )
+    difference = np.abs(views.astype(int) - host)
+    assert difference.mean() < tolerance  # of 255
     assert (difference > 1).mean() < 2e-3  # beside the solarisation's threshold
-    assert abs(coarser.mean() - views.mean()) < 0.05  # no bias
+    assert abs(host.mean() - views.mean()) < 0.05  # no bias
+
+
+@pytest.mark.parametrize("size", [(41, 300), (300, 41), (8, 8), (517, 389)])
+@pytest.mark.parametrize("side", [8, 40, 97])
+def test_a_single_image_of_any_size_on_a_host(size, side, monkeypatch):
+    """Larger and smaller than the views, mirrored or not, down to crops of a few pixels."""
+    monkeypatch.setattr(geometry, "fastest_product", lambda: "float32")
+    image, draws = make_image(*size), np.random.default_rng(3).random([1, 8, NUM_DRAWS], np.float32)
+    switches = {**OFF, "flip_probability": 0.5, "blur_probability": 1.0}
+    arguments = dict(num_views=8, image_size=side, area=(0.01, 1.0), **switches)
+    batch = {"images": image[None], "draws": draws}
+
+    def views(place, spec):
+        layer = MultiViewAugmentation(**arguments, augment_on=place)
+        graph = tf.function(
+            lambda images, draws: layer({"images": images, "draws": draws})["images"]
+        )
+        shapes = [tf.TensorSpec(spec, tf.uint8), tf.TensorSpec([1, 8, NUM_DRAWS])]
+        made = graph.get_concrete_function(*shapes)(**batch)
+        assert made.shape == (1, 8, side, side, 3)
+        return made.numpy().astype(int)
+
+    device = views("device", [1, *size, 3])
+    host = views("host", [1, None, None, 3])
+    np.testing.assert_array_equal(views("host", [1, *size, 3]), host)
+    assert (np.abs(host - device) > 1).mean() < 1e-3
+    assert np.abs(host - device).mean() < 0.01
 
 
 def test_blur_may_precede_the_colours():
@@ -74,7 +116,7 @@ def test_blur_may_precede_the_colours():
 
 
 def test_small_views_without_blur_are_the_slow_twins(images, draws):
-    layer = MultiViewAugmentation(K, 16, blur_probability=0.0, product_dtype="float32")
+    layer = MultiViewAugmentation(K, 16, blur_probability=0.0, augment_on="device")
     views = layer({"images": images, "draws": draws})["images"].numpy()
     expected = np.array(
         [[twin.view(i, r, 16, with_blur=False) for r in rows] for i, rows in zip(images, draws)]
@@ -94,10 +136,11 @@ def test_nothing_happens_when_everything_is_off(images):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 0), ("bfloat16", 1)])
-def test_constant_images_stay_constant(dtype, tolerance):
+def test_constant_images_stay_constant(dtype, tolerance, monkeypatch):
     """Also white, whose means may exceed 255 by a rounding error."""
+    monkeypatch.setattr(geometry, "fastest_product", lambda: dtype)
     switches = {**OFF, "blur_probability": 1.0, "solarize_probability": 0.5}
-    layer = MultiViewAugmentation(K, S, solarize_threshold=1.0, product_dtype=dtype, **switches)
+    layer = MultiViewAugmentation(K, S, solarize_threshold=1.0, **switches)
     plain = np.full([40, 37, 61, 3], [255, 17, 130], np.uint8)
     views = layer({"images": plain})["images"].numpy().astype(int)
     assert abs(views - plain[0, 0, 0]).max() <= tolerance
@@ -238,7 +281,7 @@ def test_config_round_trip(images, draws):
 def test_mixed_precision_policy_is_ignored(views, images, draws):
     tf.keras.mixed_precision.set_global_policy("mixed_float16")
     try:
-        layer = MultiViewAugmentation(K, S, product_dtype="float32")
+        layer = MultiViewAugmentation(K, S, augment_on="device")
         result = layer({"images": images, "draws": draws})["images"]
     finally:
         tf.keras.mixed_precision.set_global_policy("float32")
@@ -257,11 +300,12 @@ def test_build_augmentation_reads_every_setting():
         flip_probability=0.11, jitter_probability=0.12, brightness=0.13, contrast=0.14,
         saturation=0.15, hue=0.16, grey_probability=0.17, blur_probability=0.18,
         blur_sigma_min=0.5, blur_sigma_max=1.5, solarize_probability=0.19, solarize_threshold=0.21,
+        augment_on="device",
     )  # fmt: skip
     built = build_augmentation(config_from_settings(settings)).get_config()
     expected = MultiViewAugmentation(
         6, 64, (0.2, 0.7), 2.0, 0.11, 0.12, 0.13, 0.14, 0.15, 0.16, 0.17, 0.18, (0.5, 1.5), 0.19,
-        0.21,
+        0.21, augment_on="device",
     ).get_config()  # fmt: skip
     assert {**built, "name": ""} == {**expected, "name": ""}
 
@@ -272,7 +316,7 @@ def test_build_augmentation_reads_every_setting():
         ({"num_views": 0}, "num_views=0: expected at least 1"),
         ({"hue": 0.6}, "hue=0.6: expected between 0 and 0.5"),
         ({"grey_probability": -0.1}, "grey_probability=-0.1: expected between 0 and 1"),
-        ({"product_dtype": "float16"}, "product_dtype='float16': expected 'float32', 'bfloat16'"),
+        ({"augment_on": "gpu"}, "augment_on='gpu': expected 'host' or 'device'"),
         ({"area": (0.5, 0.2)}, r"area=\(0.5, 0.2\): expected 0 < smallest <= largest <= 1"),
         ({"blur_sigma": (0, 1)}, r"blur_sigma=\(0, 1\)"),
     ],
