@@ -22,7 +22,7 @@ from tensorflow import keras  # isort: skip
 from tensorflow.tsl.profiler.protobuf import xplane_pb2  # isort: skip
 
 from msbreg_tf import callbacks, cli  # isort: skip
-from msbreg_tf.assembly import build_model  # isort: skip
+from msbreg_tf.assembly import build_model, precision_policy  # isort: skip
 from msbreg_tf.augment import build_augmentation  # isort: skip
 from msbreg_tf.config import Config  # isort: skip
 from msbreg_tf.data import ViewRecipe, open_source, view_batches  # isort: skip
@@ -57,6 +57,7 @@ def main(argv):
     del argv
     config = cli.config_from_flags()
     make_sums_reproducible()
+    keras.mixed_precision.set_global_policy(precision_policy(config.run.mixed_precision))
     model = build_model(config, total_steps=100)
     happened, _ = profile(model, config, noise(config))
     print_shares(happened, config.optimizer.batch_size)

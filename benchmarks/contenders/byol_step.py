@@ -1,14 +1,14 @@
 """Training steps of PyTorch's BYOL.
 
 `views` is "lightly" or "albumentations", the loader that makes them, or "cached": each step gets
-the same batch of views, made before.
+the same batch of views, made before. `mixed` is for bfloat16 where autocast has it.
 """
 
 from benchmarks.contenders import albumentations_views, lightly_views, torch_byol
 
 
 def run(settings, tick):
-    byol = torch_byol.BYOL()
+    byol = torch_byol.BYOL(settings.get("mixed", False))
     makers = {"lightly": lightly_views, "albumentations": albumentations_views}
     batches = makers.get(settings["views"], lightly_views).batches(settings)
     if settings["views"] == "cached":

@@ -1,7 +1,8 @@
 """Training steps of `msbreg_tf.train` itself: its run, with images from memory, and less and less.
 
 `what` is "all"; "cached_views": the same, but each step gets the same batch of views, made before;
-"networks": forward and backward passes of the networks on those views, and plain SGD.
+"networks": forward and backward passes of the networks on those views, and plain SGD. `mixed` is
+for --mixed_precision.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from tensorflow import keras  # isort: skip
 
 from benchmarks.contenders import msbreg_views  # isort: skip
 from msbreg_tf import pretraining  # isort: skip
+from msbreg_tf.assembly import precision_policy  # isort: skip
 from msbreg_tf.config import Config, config_from_settings  # isort: skip
 from msbreg_tf.workdir import Workdir  # isort: skip
 from msbreg_tf.workers import Workers  # isort: skip
@@ -67,6 +69,7 @@ def recipe(settings, workdir: str) -> Config:
             "lambda_b": 0.05,
             "epochs": _ENDLESS,
             "workdir": workdir,
+            "mixed_precision": settings.get("mixed", False),
         }
     )
 
@@ -91,6 +94,7 @@ def networks_step(model):
 
 def run(settings, tick):
     pretraining.make_sums_reproducible()
+    keras.mixed_precision.set_global_policy(precision_policy(settings.get("mixed", False)))
     with tempfile.TemporaryDirectory() as workdir:
         timed = make_run(settings, workdir)
         timed.tick = tick

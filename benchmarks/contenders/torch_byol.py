@@ -1,7 +1,8 @@
 """Multi-view BYOL in PyTorch, of lightly's parts: ResNet-18, heads, loss and target update.
 
 Chosen for speed: channels_last (slower without), all K views of a batch through a network at once
-(a pass per view was slower), fused SGD with momentum, a GPU if there is one.
+(a pass per view was slower), fused SGD with momentum, a GPU if there is one. With `mixed`, autocast
+runs what it can in bfloat16.
 """
 
 import copy
@@ -34,7 +35,8 @@ class Branch(torch.nn.Module):
 class BYOL:
     """Online and target network, and one step on K views: each view chases the others."""
 
-    def __init__(self):
+    def __init__(self, mixed: bool = False):
+        self.mixed = mixed
         self.online = Branch().to(DEVICE, memory_format=torch.channels_last)
         self.target = copy.deepcopy(self.online)
         deactivate_requires_grad(self.target)
@@ -57,7 +59,8 @@ class BYOL:
         """
         momentum = cosine_schedule(self.steps, 10_000_000, 0.996, 1)
         self.steps += 1
-        loss = self.loss(views)
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=self.mixed):
+            loss = self.loss(views)
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

@@ -14,19 +14,23 @@ OURS, OURS_CACHED, OURS_NETWORKS = (
     "msbreg_tf, only the networks' passes and SGD",
 )
 BYOL_CACHED = "PyTorch BYOL, views made before"
+OURS_MIXED = "**msbreg_tf**, all of a step, `--mixed_precision`"
+BYOL_MIXED = "PyTorch BYOL, lightly's transform, autocast"
 
 
-def contenders(images: str) -> list[arena.Contender]:
+def contenders(images: str) -> tuple[list[arena.Contender], list[arena.Contender]]:
+    """Those in float32, and those in bfloat16 where they have it."""
     settings = {"size": SIZE, "images": images, "batch": BATCH, "num_views": NUM_VIEWS}
     settings["warm_up"] = 2
 
-    def ours(name, what):
-        return arena.Contender(name, "msbreg_step", settings | {"what": what})
+    def ours(name, what, mixed=False):
+        return arena.Contender(name, "msbreg_step", settings | {"what": what, "mixed": mixed})
 
-    def byol(name, views):
-        return arena.Contender(name, "byol_step", settings | {"views": views}, arena.PEERS)
+    def byol(name, views, mixed=False):
+        own = {"views": views, "mixed": mixed}
+        return arena.Contender(name, "byol_step", settings | own, arena.PEERS)
 
-    return [
+    single = [
         ours(OURS, "all"),
         byol("PyTorch BYOL, lightly's transform", "lightly"),
         byol("PyTorch BYOL, albumentations", "albumentations"),
@@ -34,13 +38,15 @@ def contenders(images: str) -> list[arena.Contender]:
         byol(BYOL_CACHED, "cached"),
         ours(OURS_NETWORKS, "networks"),
     ]
+    return single, [ours(OURS_MIXED, "all", True), byol(BYOL_MIXED, "lightly", True)]
 
 
 def run(folder: str, rounds: int, seconds: float) -> str:
     """Measures; `folder` is for the images. Returns Markdown."""
     path = os.path.join(folder, f"images{IMAGE_SIDE}.npy")
     write_images(path, 256, IMAGE_SIDE, IMAGE_SIDE)
-    turns, failed = arena.compete(contenders(path), rounds, seconds)
+    single, mixed = contenders(path)
+    turns, failed = arena.compete(single, rounds, seconds)
     sections = [
         f"ResNet-18 (width 64), {SIZE} px, K = {NUM_VIEWS}, D = 128, batch {BATCH}, images of "
         f"{IMAGE_SIDE} × {IMAGE_SIDE} in memory:",
@@ -49,6 +55,11 @@ def run(folder: str, rounds: int, seconds: float) -> str:
     ]
     if not failed:
         sections.append(shares(turns))
+    turns, failed = arena.compete(mixed, rounds, seconds)
+    sections += [
+        "In bfloat16 where either has it (float16 on a GPU, ours):",
+        report.table(turns, failed, "images/s", "CPU ms per image"),
+    ]
     return "\n\n".join(sections)
 
 
