@@ -12,7 +12,6 @@ once, or its habits would be measured too.
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import msbreg_tf  # noqa: F401 - sets TensorFlow's environment, so it must come 
 
 from absl import flags  # isort: skip
 
+from benchmarks.peak_memory import peak_mib  # isort: skip
 from msbreg_tf import cli  # isort: skip
 
 STEPS = 3
@@ -73,11 +73,6 @@ def measure(settings: list[str]) -> dict[str, float]:
         "after": peak_mib(),
         "s": (time.monotonic() - started) / (STEPS - 1),
     }
-
-
-def peak_mib() -> float:
-    """The largest resident set of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
 
 
 if __name__ == "__main__":

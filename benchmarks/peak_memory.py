@@ -26,8 +26,7 @@ def main():
         if done == 1:
             forget_peak()
         if done == pieces:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            print(peak / (2**20 if sys.platform == "darwin" else 2**10), flush=True)
+            print(peak_mib(), flush=True)
             os._exit(0)
 
     importlib.import_module(module).run(settings, tick)
@@ -36,6 +35,13 @@ def main():
 def forget_peak() -> None:
     with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
         file.write("5")
+
+
+def peak_mib() -> float:
+    # Linux's ru_maxrss begins with the size of the process that started this one.
+    with contextlib.suppress(OSError), open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS counts bytes
 
 
 if __name__ == "__main__":
