@@ -1,11 +1,14 @@
 import glob
+import json
 import os
 import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from msbreg_tf import cli
 from msbreg_tf.config import Config, config_from_settings
 from tools import _eval_flags
 
@@ -114,6 +117,26 @@ def test_bad_flags_end_with_one_line(arguments, words):
 def test_flags_after_the_flagfile_override_it():
     result = run("--flagfile=flags/stl10.cfg", "--lambda_b=-1")
     assert "--lambda_b=-1" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("bug", "words"),
+    [
+        (lambda: int("x"), "invalid literal"),
+        (lambda: json.loads("{"), "Expecting property name"),
+        (lambda: np.zeros(3).reshape(2), "cannot reshape"),
+    ],
+)
+def test_a_foreign_value_error_is_a_bug_and_keeps_its_traceback(bug, words):
+    with pytest.raises(ValueError, match=words):
+        cli.guarded(lambda argv: bug())([])
+
+
+def test_a_value_error_of_ours_is_bad_input_in_one_line(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.guarded(lambda argv: config_from_settings({"num_views": 1}))([])
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "error: --num_views=1: expected at least 2.\n"
 
 
 def readme_commands():

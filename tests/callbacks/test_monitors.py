@@ -1,9 +1,10 @@
 import glob
+import types
 
 import numpy as np
 import tensorflow as tf
 
-from msbreg_tf.callbacks import LogMetrics, TensorBoardLog
+from msbreg_tf.callbacks import LogMetrics, Progress, TensorBoardLog, monitors
 from msbreg_tf.metrics_file import MetricsFile
 from tests.tiny import SIZE, tiny_model, tiny_views
 
@@ -36,3 +37,26 @@ def test_tensorboard_holds_terms_rate_spectrum_views_and_throughput(tmp_path):
     assert steps["train/singular_value"] == steps["train/tau"] == [1, 2, 3, 4]
     assert steps["spectrum/singular_values"] == steps["spectrum/effective_rank"] == [2, 4]
     assert steps["throughput/images_per_second"] == [2, 3, 4]
+
+
+def test_progress_estimates_from_the_steps_after_the_second(capsys, monkeypatch):
+    """Two steps a second, of 32 images, once the first two are over; those last a minute each."""
+    now = [0.0]
+    monkeypatch.setattr(monitors, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    progress = Progress(total_steps=2000, batch_size=32)
+    progress.set_model(tiny_model())
+    progress.on_train_begin()
+    for step in range(22):
+        now[0] += 60.0 if step < 2 else 0.5
+        progress.on_train_batch_end(step, {"loss": 1.5, "tau": 0.9})
+    assert progress._describe({"loss": 1.5, "tau": 0.9}) == "loss 1.5, lr 0.05, 64 images/s"
+    progress.close()
+    printed = capsys.readouterr().out
+    assert "Estimated time left: 16 min" in printed  # 1,978 steps, or 989 s
+    assert "at 64 images/s." in printed
+
+
+def test_durations_in_words():
+    assert monitors._duration(59.6) == "1 min 00 s"
+    assert monitors._duration(989) == "16 min 29 s"
+    assert monitors._duration(3 * 3600 + 5 * 60 + 40) == "3 h 05 min"

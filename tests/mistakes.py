@@ -1,0 +1,435 @@
+"""Deliberate mistakes, each with the test that must turn red: tests of the tests.
+
+    python -m tests.mistakes [--only=N]
+
+copies the tree to a temporary folder, makes one mistake at a time there, runs the named test alone,
+and prints who was caught. It exits with 1 if a mistake survives. All of them take some minutes.
+Most are wrong wiring: a setting that is dropped, exchanged with its neighbour, or kept constant.
+"""
+
+import argparse
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from typing import NamedTuple, Optional
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+COPIED = ("msbreg_tf", "tests", "tools", "flags", "pyproject.toml", "README.md", "METHOD.md")
+_NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc")
+
+
+class Mistake(NamedTuple):
+    """One wrong edit.
+
+    Attributes:
+      what: what is wrong then, in a few words.
+      file: path below the root.
+      before: snippet that occurs once in the file.
+      after: what stands in its place.
+      test: pytest id of the test that must fail.
+    """
+
+    what: str
+    file: str
+    before: str
+    after: str
+    test: str
+
+
+PRETRAINING = "msbreg_tf/pretraining.py"
+ASSEMBLY = "msbreg_tf/assembly.py"
+MODEL = "msbreg_tf/model.py"
+OBJECTIVE = "msbreg_tf/objective.py"
+PLAN = "msbreg_tf/plan.py"
+MONITORS = "msbreg_tf/callbacks/monitors.py"
+MULTIVIEW = "msbreg_tf/augment/multiview.py"
+TFDS = "msbreg_tf/data/tfds_source.py"
+
+WIRING = "tests/test_wiring.py::"
+RUN = "tests/test_wiring_run.py::"
+COMPLETE = "tests/test_wiring_complete.py::"
+
+_RATE = RUN + "test_the_learning_rate_in_force_at_every_logged_step"
+_KNN = RUN + "test_knn_looks_up_the_train_split_and_classifies_the_test_split"
+_FIRST_BATCH = RUN + "test_the_first_batch_by_hand"
+_LARS = RUN + "test_trust_coefficient_and_weight_decay_reach_the_gradients"
+_KEPT = RUN + "test_checkpoint_every_and_keep_checkpoints_decide_what_is_kept"
+_WEIGHTS = WIRING + "test_a_method_has_its_terms_with_their_own_weights"
+_REGULARIZED = WIRING + "test_regularizers_act_on_the_named_unit_norm_output"
+_GROUPS = WIRING + "test_group_norm_and_standardised_kernels_in_all_five_networks"
+
+MISTAKES = (
+    Mistake(
+        "the learning rate is base_lr, without N/256 · K",
+        PRETRAINING,
+        "callbacks.WarmupCosine(self.config.max_lr,",
+        "callbacks.WarmupCosine(optimizer.base_lr,",
+        _RATE,
+    ),
+    Mistake(
+        "LARS takes β for η and η for β",
+        PRETRAINING,
+        "callbacks.LARS(optimizer.trust_coefficient, optimizer.weight_decay)",
+        "callbacks.LARS(optimizer.weight_decay, optimizer.trust_coefficient)",
+        _LARS,
+    ),
+    Mistake(
+        "the predictor ignores --norm",
+        ASSEMBLY,
+        'output_size=size, name="online_predictor", **norm',
+        'output_size=size, name="online_predictor"',
+        _GROUPS,
+    ),
+    Mistake(
+        "--momentum is ignored",
+        ASSEMBLY,
+        "momentum=config.optimizer.momentum",
+        "momentum=0.9",
+        WIRING + "test_momentum",
+    ),
+    Mistake(
+        "the run's seed does not reach the Brownian directions",
+        ASSEMBLY,
+        "        seed=config.run.seed,\n",
+        "",
+        WIRING + "test_the_runs_seed_decides_the_brownian_directions_of_every_step",
+    ),
+    Mistake(
+        "k-NN: neighbours and queries exchanged",
+        MONITORS,
+        "(train_images, train_labels), (test_images, test_labels) = self.train, self.test",
+        "(train_images, train_labels), (test_images, test_labels) = self.test, self.train",
+        _KNN,
+    ),
+    Mistake(
+        "the logged spread is the constant 1",
+        MODEL,
+        '"spread": _spread(prediction)}',
+        '"spread": tf.constant(1.0)}',
+        WIRING + "test_spread_is_that_of_the_prediction",
+    ),
+    Mistake(
+        "tau_base may change when a run is continued",
+        "msbreg_tf/config.py",
+        '"Target decay τ at step 0; it rises to 1 by cosine (BYOL).", low=0, high=1\n',
+        '"Target decay τ at step 0; it rises to 1 by cosine (BYOL).", low=0, high=1, '
+        "changes_result=False\n",
+        COMPLETE + "test_what_a_resumed_run_may_change",
+    ),
+    Mistake(
+        "--regularize=projector acts on projections that are not normalised",
+        MODEL,
+        "_unit_views(projection, batch, num_views)\n\n    def embed_target",
+        "tf.reshape(tf.cast(projection, tf.float32), [batch, num_views, projection.shape[-1]])\n\n"
+        "    def embed_target",
+        _REGULARIZED + "[projector]",
+    ),
+    Mistake(
+        "the regularizers act on the other output",
+        OBJECTIVE,
+        'prediction if c.regularize == "predictor" else projection',
+        'projection if c.regularize == "predictor" else prediction',
+        _REGULARIZED,
+    ),
+    Mistake(
+        "the plan exchanges what is decayed and what is not",
+        PLAN,
+        "kernels = [v for v in model.online_variables if lars.is_adapted(v)]\n"
+        "    others = [v for v in model.online_variables if not lars.is_adapted(v)]",
+        "others = [v for v in model.online_variables if lars.is_adapted(v)]\n"
+        "    kernels = [v for v in model.online_variables if not lars.is_adapted(v)]",
+        "tests/test_plan.py::test_kernels_are_decayed_and_nothing_else",
+    ),
+    Mistake(
+        "progress is shown ten times too fast",
+        MONITORS,
+        "return (self._steps - 2) / max(",
+        "return 10 * (self._steps - 2) / max(",
+        "tests/callbacks/test_monitors.py::test_progress_estimates_from_the_steps_after_the_second",
+    ),
+    Mistake(
+        "every ValueError is taken for bad input",
+        "msbreg_tf/cli.py",
+        'return os.path.abspath(raised_in).startswith(_ROOTS) and "\\n" not in str(error)',
+        "return True",
+        "tests/test_cli.py::test_a_foreign_value_error_is_a_bug_and_keeps_its_traceback",
+    ),
+    Mistake(
+        "--knn_images is ignored",
+        PRETRAINING,
+        "data.data_dir, data.image_size, run.knn_images)",
+        "data.data_dir, data.image_size)",
+        RUN + "test_data_dir_reaches_images_and_knn",
+    ),
+    Mistake(
+        "the target keeps 1 − τ of itself",
+        MODEL,
+        "target.assign_sub((1.0 - tau) * (target - online))",
+        "target.assign_sub(tau * (target - online))",
+        "tests/test_model.py::test_the_target_follows_by_ema_alone",
+    ),
+    Mistake(
+        "the warm-up is cut to whole steps, not rounded",
+        PLAN,
+        "round(config.optimizer.warmup_epochs * per_epoch)",
+        "int(config.optimizer.warmup_epochs * per_epoch)",
+        _RATE,
+    ),
+    Mistake(
+        "--warmup_epochs is ignored",
+        PRETRAINING,
+        "length.warmup_steps, length.total_steps),\n            callbacks.Stop",
+        "0, length.total_steps),\n            callbacks.Stop",
+        _RATE,
+    ),
+    Mistake(
+        "τ rises to 1 in the first epoch",
+        PRETRAINING,
+        "build_model(config, self.length.total_steps)",
+        "build_model(config, self.length.steps_per_epoch)",
+        RUN + "test_tau_at_every_logged_step",
+    ),
+    Mistake(
+        "the blur's smallest and largest sigma are exchanged",
+        MULTIVIEW,
+        "blur_sigma=(augment.blur_sigma_min, augment.blur_sigma_max)",
+        "blur_sigma=(augment.blur_sigma_max, augment.blur_sigma_min)",
+        RUN + "test_every_setting_of_the_views_reaches_the_layer",
+    ),
+    Mistake(
+        "brightness is taken for contrast",
+        MULTIVIEW,
+        "contrast=augment.contrast,",
+        "contrast=augment.brightness,",
+        RUN + "test_every_setting_of_the_views_reaches_the_layer",
+    ),
+    Mistake(
+        "--keep_checkpoints is ignored",
+        PRETRAINING,
+        "            self.config.run.keep_checkpoints,\n",
+        "",
+        _KEPT,
+    ),
+    Mistake(
+        "checkpoints are saved every --log_every steps",
+        PRETRAINING,
+        "callbacks.SaveCheckpoints(self.checkpoints, run.checkpoint_every,",
+        "callbacks.SaveCheckpoints(self.checkpoints, run.log_every,",
+        _KEPT,
+    ),
+    Mistake(
+        "metrics are logged every --checkpoint_every steps",
+        PRETRAINING,
+        "callbacks.LogMetrics(file, run.log_every,",
+        "callbacks.LogMetrics(file, run.checkpoint_every,",
+        RUN + "test_log_every_decides_the_lines",
+    ),
+    Mistake(
+        "hidden_size and projection_size are exchanged",
+        ASSEMBLY,
+        "hidden, size = network.heads()",
+        "size, hidden = network.heads()",
+        WIRING + "test_hidden_and_projection_size",
+    ),
+    Mistake(
+        "--stem is ignored",
+        ASSEMBLY,
+        "        stem=network.stem,\n",
+        "",
+        WIRING + "test_stem",
+    ),
+    Mistake(
+        "batch norm is not synchronised over replicas",
+        ASSEMBLY,
+        '"synchronized": synchronized}',
+        '"synchronized": False}',
+        WIRING + "test_batch_norm_is_synchronised_for_several_replicas_only",
+    ),
+    Mistake(
+        "--accumulate_steps is ignored",
+        ASSEMBLY,
+        "accumulate_steps=config.optimizer.accumulate_steps,",
+        "accumulate_steps=1,",
+        WIRING + "test_accumulate_steps_divides_the_batch",
+    ),
+    Mistake(
+        "16-bit precision is used unless asked for",
+        ASSEMBLY,
+        "if not mixed:",
+        "if mixed:",
+        RUN + "test_workdir_and_precision_of_a_training",
+    ),
+    Mistake(
+        "--strategy=one takes all devices",
+        ASSEMBLY,
+        'kind in ("auto", "multi_worker") and several',
+        "several",
+        WIRING + "test_strategy_and_cpu_devices",
+    ),
+    Mistake(
+        "λ_s and λ_b are exchanged",
+        OBJECTIVE,
+        '{"singular_value": c.lambda_s, "brownian": c.lambda_b}',
+        '{"singular_value": c.lambda_b, "brownian": c.lambda_s}',
+        _WEIGHTS,
+    ),
+    Mistake(
+        "--centroid is ignored",
+        OBJECTIVE,
+        "losses.multiview_centroid_loss(prediction, target, c.centroid)",
+        "losses.multiview_centroid_loss(prediction, target)",
+        WIRING + "test_attractions_by_value",
+    ),
+    Mistake(
+        "--singular_value_form is ignored",
+        OBJECTIVE,
+        "losses.singular_value_loss(rows, c.singular_value_form)",
+        "losses.singular_value_loss(rows)",
+        WIRING + "test_singular_value_form",
+    ),
+    Mistake(
+        "order and views share one seed",
+        "msbreg_tf/data/seeds.py",
+        "_ORDER, _VIEWS = 0, 1",
+        "_ORDER, _VIEWS = 0, 0",
+        RUN + "test_order_and_views_have_seeds_of_their_own",
+    ),
+    Mistake(
+        "the run's seed does not reach order and views",
+        PRETRAINING,
+        "            seed=self.config.run.seed,\n            batch_size",
+        "            batch_size",
+        _FIRST_BATCH,
+    ),
+    Mistake(
+        "the run's seed does not reach the initial weights",
+        PRETRAINING,
+        "keras.utils.set_random_seed(config.run.seed)",
+        "keras.utils.set_random_seed(0)",
+        RUN + "test_the_runs_seed_decides_the_initial_weights",
+    ),
+    Mistake(
+        "with --augment_on=device the pipeline makes views all the same",
+        PRETRAINING,
+        'on_device=self.config.augment.augment_on == "device",',
+        "on_device=False,",
+        _FIRST_BATCH + "[device]",
+    ),
+    Mistake(
+        "--cache_mb is ignored",
+        TFDS,
+        "limit = config.cache_mb * _MIB",
+        "limit = 4096 * _MIB",
+        RUN + "test_cache_mb_and_shuffle_buffer",
+    ),
+    Mistake(
+        "--shuffle_buffer is ignored",
+        TFDS,
+        "StreamSource(name, records, count, config.shuffle_buffer, shape)",
+        "StreamSource(name, records, count, 16384, shape)",
+        RUN + "test_cache_mb_and_shuffle_buffer",
+    ),
+    Mistake(
+        "--service_buffer_mb is ignored",
+        PRETRAINING,
+        "            buffer_mb=data.service_buffer_mb,\n",
+        "",
+        RUN + "test_data_service_and_its_buffer_reach_the_pipeline",
+    ),
+    Mistake(
+        "--data_dir does not reach k-NN",
+        PRETRAINING,
+        "labelled_images(data.dataset, split, data.data_dir,",
+        "labelled_images(data.dataset, split, None,",
+        RUN + "test_data_dir_reaches_images_and_knn",
+    ),
+    Mistake(
+        "k-NN runs every --knn_every steps, not epochs",
+        MONITORS,
+        "self.every_steps = every * steps_per_epoch",
+        "self.every_steps = every",
+        _KNN,
+    ),
+    Mistake(
+        "k-NN's splits are loaded in the other order",
+        PRETRAINING,
+        'for flag in ("knn_train_split", "knn_test_split"):',
+        'for flag in ("knn_test_split", "knn_train_split"):',
+        _KNN,
+    ),
+)
+
+
+def occurrences(mistake: Mistake, root: pathlib.Path = ROOT) -> int:
+    """How often the snippet to replace occurs in its file."""
+    return (root / mistake.file).read_text().count(mistake.before)
+
+
+def passes(tests: Iterable[str], root: pathlib.Path) -> bool:
+    """Runs tests in the tree at `root`, up to the first that fails.
+
+    Raises:
+      RuntimeError: pytest found no test, or did not get to an end.
+    """
+    command = [sys.executable, "-m", "pytest", *tests, "-q", "-x", "-p", "no:cacheprovider"]
+    # Without bytecode: two edits within a second may look like one file to Python.
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    if result.returncode not in (0, 1):
+        raise RuntimeError(f"pytest ended with {result.returncode}.\n{result.stdout}")
+    return result.returncode == 0
+
+
+def is_caught(mistake: Mistake, root: pathlib.Path) -> bool:
+    """Makes the mistake in the tree at `root`, runs its test, and undoes it.
+
+    Raises:
+      RuntimeError: the snippet is not there exactly once; see also `passes`.
+    """
+    path = root / mistake.file
+    right = path.read_text()
+    if occurrences(mistake, root) != 1:
+        raise RuntimeError(f"{mistake.what}: the snippet is not there exactly once.")
+    path.write_text(right.replace(mistake.before, mistake.after))
+    try:
+        return not passes([mistake.test], root)
+    finally:
+        path.write_text(right)
+
+
+def copy_tree(folder: pathlib.Path) -> None:
+    """Copies what the tests need."""
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=_NOT_COPIED)
+        else:
+            shutil.copy2(ROOT / name, folder / name)
+
+
+def main(only: Optional[int] = None) -> int:
+    """Tries the mistakes, all or the one of that number; returns the exit code."""
+    tried = [pair for pair in enumerate(MISTAKES, 1) if only in (None, pair[0])]
+    survivors = 0
+    with tempfile.TemporaryDirectory(prefix="mistakes_") as folder:
+        root = pathlib.Path(folder)
+        copy_tree(root)
+        if not passes(sorted({mistake.test for _, mistake in tried}), root):
+            print("A named test fails without any mistake: mend that first.")
+            return 1
+        print("|  | mistake | caught by | |\n|--:|---|---|---|", flush=True)
+        for number, mistake in tried:
+            caught = is_caught(mistake, root)
+            survivors += not caught
+            verdict = "caught" if caught else "SURVIVED"
+            print(f"| {number} | {mistake.what} | {mistake.test} | {verdict} |", flush=True)
+    return int(survivors > 0)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", type=int, metavar="N", help="try this mistake alone, from 1")
+    sys.exit(main(parser.parse_args().only))
