@@ -103,7 +103,8 @@ MISTAKES = (
         MONITORS,
         "(train_images, train_labels), (test_images, test_labels) = self.train, self.test",
         "(train_images, train_labels), (test_images, test_labels) = self.test, self.train",
-        _KNN,
+        "tests/callbacks/test_monitors.py::"
+        "test_periodic_knn_classifies_the_test_images_by_the_train_images",
     ),
     Mistake(
         "the logged spread is the constant 1",
@@ -359,7 +360,7 @@ MISTAKES = (
         PRETRAINING,
         'for flag in ("knn_train_split", "knn_test_split"):',
         'for flag in ("knn_test_split", "knn_train_split"):',
-        _KNN,
+        RUN + "test_data_dir_reaches_images_and_knn",
     ),
 )
 

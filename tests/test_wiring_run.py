@@ -99,12 +99,12 @@ def trained(tmp_path_factory):
     config = settings(
         tau_base=0.9,
         momentum=0.7,
-        trust_coefficient=0.02,
-        weight_decay=0.3,
+        trust_coefficient=0.002,
+        weight_decay=0.03,
         knn_every=2,
         knn_train_split="test",
         knn_test_split="train",
-        knn_images=60,
+        knn_images=2000,
     )
     run = pretraining.Run(config, workdir, Workers())
     run.fit()
@@ -148,13 +148,13 @@ def test_tau_at_every_logged_step(trained):
 def test_trust_coefficient_and_weight_decay_reach_the_gradients(trained):
     run, _, _ = trained
     lars = of_kind(run._callbacks(), callbacks.LARS)
-    assert (lars.trust_coefficient, lars.weight_decay) == (0.02, 0.3)
+    assert (lars.trust_coefficient, lars.weight_decay) == (0.002, 0.03)
     lars.set_model(run.model)
     lars.on_train_begin()
     weight = tf.Variable([[3.0, 0.0], [0.0, 4.0]])
     (adapted,), _ = run.model.gradient_transform([tf.ones([2, 2])], [weight])
-    decayed = np.ones([2, 2]) + 0.3 * weight.numpy()
-    expected = 0.02 * 5 / np.linalg.norm(decayed) * decayed
+    decayed = np.ones([2, 2]) + 0.03 * weight.numpy()
+    expected = 0.002 * 5 / np.linalg.norm(decayed) * decayed
     np.testing.assert_allclose(adapted, expected, rtol=1e-5)
 
 
@@ -363,19 +363,17 @@ def test_checkpoint_every_and_keep_checkpoints_decide_what_is_kept(trained):
 
 
 def test_knn_looks_up_the_train_split_and_classifies_the_test_split(trained):
-    """At the end of epoch 2, of 60 images each: the sample's 'test' knows, its 'train' is asked."""
+    """After epoch 2: the 1,000 images of 'test' know, the first 2,000 of 'train' are asked."""
     run, lines, _ = trained
     measured = {line["step"]: line["knn20_top1"] for line in lines if "knn20_top1" in line}
     assert list(measured) == [30]
 
     def features(split):
         images, labels = load_sample(split)
-        small = tf.image.resize(images[:60], [16, 16], antialias=True)
+        small = tf.image.resize(images[:2000], [16, 16], antialias=True)
         pixels = tf.saturate_cast(tf.round(small), tf.uint8).numpy()
-        return extract_features(lambda x: run.model(x, training=False), pixels), labels[:60]
+        return extract_features(lambda x: run.model(x, training=False), pixels), labels[:2000]
 
     (known, known_labels), (asked, asked_labels) = features("test"), features("train")
     expected = knn_accuracy(known, known_labels, asked, asked_labels, k=[20])[20]
-    exchanged = knn_accuracy(asked, asked_labels, known, known_labels, k=[20])[20]
-    assert expected != exchanged  # so that the two can be told apart
-    assert measured[30] == pytest.approx(expected, abs=1e-9)
+    assert measured[30] == pytest.approx(expected, abs=1.1 / 2000)  # but for one rounded vote

@@ -4,7 +4,7 @@ import types
 import numpy as np
 import tensorflow as tf
 
-from msbreg_tf.callbacks import LogMetrics, Progress, TensorBoardLog, monitors
+from msbreg_tf.callbacks import LogMetrics, PeriodicKNN, Progress, TensorBoardLog, monitors
 from msbreg_tf.metrics_file import MetricsFile
 from tests.tiny import SIZE, tiny_model, tiny_views
 
@@ -60,3 +60,17 @@ def test_durations_in_words():
     assert monitors._duration(59.6) == "1 min 00 s"
     assert monitors._duration(989) == "16 min 29 s"
     assert monitors._duration(3 * 3600 + 5 * 60 + 40) == "3 h 05 min"
+
+
+def test_periodic_knn_classifies_the_test_images_by_the_train_images(tmp_path):
+    """Of three known pictures the last is asked for, three times; exchanged, a third is right.
+
+    Twenty neighbours are too many for three images, so all three vote, and the same picture wins.
+    """
+    pictures = next(iter(tiny_views(num_views=1, batch=3))).numpy()[:, 0]
+    train = (pictures, np.array([0, 1, 2]))
+    test = (pictures[[2, 2, 2]], np.array([2, 2, 2]))
+    file = MetricsFile(str(tmp_path / "metrics.jsonl"))
+    knn = PeriodicKNN(file, every=2, steps_per_epoch=2, train=train, test=test)
+    tiny_model().fit(tiny_views(steps=5), verbose=0, callbacks=[knn])
+    assert file.read() == [{"step": 4, "knn3_top1": 1.0}]
