@@ -25,11 +25,11 @@ format: .venv/ready
 	$(RUFF) check --fix .
 	$(RUFF) format .
 
-.venv/ready: requirements.txt tools/make_venv.sh
-	sh tools/make_venv.sh
+.venv/ready: requirements.txt scripts/make_venv.sh
+	sh scripts/make_venv.sh
 
-.venv-bench/ready: benchmarks/requirements.txt tools/make_bench_venv.sh .venv/ready
-	sh tools/make_bench_venv.sh
+.venv-bench/ready: benchmarks/requirements.txt scripts/make_bench_venv.sh .venv/ready
+	sh scripts/make_bench_venv.sh
 
 # Needs uv (https://docs.astral.sh/uv).
 lock:

@@ -21,7 +21,7 @@ import msbreg_tf  # noqa: F401 - sets TensorFlow's environment, so it must come 
 from absl import flags  # isort: skip
 
 from benchmarks.peak_memory import peak_mib  # isort: skip
-from msbreg_tf import cli  # isort: skip
+from msbreg_tf.commands import cli  # isort: skip
 
 STEPS = 3
 GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
@@ -52,7 +52,7 @@ def measure(settings: list[str]) -> dict[str, float]:
     """Runs a few steps; {"before": MiB, "after": MiB, "s": seconds of a step after the first}."""
     import tensorflow as tf
 
-    from msbreg_tf.assembly import build_model
+    from msbreg_tf.run.build import build_model
 
     cli.define_flags()
     flags.FLAGS(["accumulation_memory", *settings])

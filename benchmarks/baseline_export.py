@@ -9,9 +9,9 @@ import msbreg_tf  # noqa: F401 - sets TensorFlow's environment, so it must come 
 from absl import flags  # isort: skip
 from tensorflow import keras  # isort: skip
 
-from msbreg_tf import cli  # isort: skip
-from msbreg_tf.assembly import build_model  # isort: skip
-from msbreg_tf.export import export_encoder  # isort: skip
+from msbreg_tf.commands import cli  # isort: skip
+from msbreg_tf.run.build import build_model  # isort: skip
+from msbreg_tf.run.export import export_encoder  # isort: skip
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("baseline", "untrained", ["raw-pixels", "untrained"], "What to export.")

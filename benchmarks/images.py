@@ -5,7 +5,7 @@ import msbreg_tf  # noqa: F401 - sets TensorFlow's environment, so it must come 
 import numpy as np  # isort: skip
 from PIL import Image  # isort: skip
 
-from msbreg_tf.data.sample import load_sample  # isort: skip
+from msbreg_tf.data.sources.sample import load_sample  # isort: skip
 
 
 def write_images(path: str, count: int, height: int, width: int) -> None:

@@ -21,12 +21,16 @@ import tensorflow as tf  # isort: skip
 from tensorflow import keras  # isort: skip
 from tensorflow.tsl.profiler.protobuf import xplane_pb2  # isort: skip
 
-from msbreg_tf import callbacks, cli  # isort: skip
-from msbreg_tf.assembly import build_model, precision_policy  # isort: skip
-from msbreg_tf.augment import build_augmentation  # isort: skip
-from msbreg_tf.config import Config  # isort: skip
-from msbreg_tf.data import ViewRecipe, open_source, view_batches  # isort: skip
-from msbreg_tf.determinism import make_sums_reproducible  # isort: skip
+from msbreg_tf.run import callbacks  # isort: skip
+from msbreg_tf.commands import cli
+
+from msbreg_tf.run.build import build_model, precision_policy  # isort: skip
+from msbreg_tf.augment.multiview import build_augmentation  # isort: skip
+from msbreg_tf.run.config import Config  # isort: skip
+from msbreg_tf.data.pipeline.views import ViewRecipe, view_batches  # isort: skip
+from msbreg_tf.data.sources.opening import open_source
+
+from msbreg_tf.run.determinism import make_sums_reproducible  # isort: skip
 
 WARM_UP, STEPS = 3, 3
 WAITING = "IteratorGetNextOp::DoCompute"

@@ -8,7 +8,7 @@ into --workdir. Start the same command again after an interruption: it continues
 
 import sys
 
-from msbreg_tf import cli
+from msbreg_tf.commands import cli
 
 cli.define_flags()
 
@@ -17,7 +17,7 @@ def main(argv):
     del argv
     config = cli.config_from_flags()
 
-    from msbreg_tf.pretraining import train  # late: --help does not wait for TensorFlow
+    from msbreg_tf.run.pretraining import train  # late: --help does not wait for TensorFlow
 
     train(config)
 
@@ -26,6 +26,6 @@ if __name__ == "__main__":
     try:
         cli.run(main)
     except SystemExit as end:
-        if "msbreg_tf.workers" in sys.modules:  # not if the flags were wrong
-            sys.modules["msbreg_tf.workers"].leave_at_once(end)
+        if "msbreg_tf.distributed.workers" in sys.modules:  # not if the flags were wrong
+            sys.modules["msbreg_tf.distributed.workers"].leave_at_once(end)
         raise

@@ -6,7 +6,7 @@ import pytest  # isort: skip
 import tensorflow as tf  # isort: skip
 from tensorflow import keras  # isort: skip
 
-from msbreg_tf import assembly  # isort: skip
+from msbreg_tf.run import build as assembly  # isort: skip
 
 _CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)

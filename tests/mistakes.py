@@ -40,14 +40,14 @@ class Mistake(NamedTuple):
     test: str
 
 
-PRETRAINING = "msbreg_tf/pretraining.py"
-ASSEMBLY = "msbreg_tf/assembly.py"
-MODEL = "msbreg_tf/model.py"
-OBJECTIVE = "msbreg_tf/objective.py"
-PLAN = "msbreg_tf/plan.py"
-MONITORS = "msbreg_tf/callbacks/monitors.py"
+PRETRAINING = "msbreg_tf/run/pretraining.py"
+ASSEMBLY = "msbreg_tf/run/build.py"
+MODEL = "msbreg_tf/method/model.py"
+OBJECTIVE = "msbreg_tf/method/objective.py"
+PLAN = "msbreg_tf/run/plan.py"
+MONITORS = "msbreg_tf/run/callbacks/monitors.py"
 MULTIVIEW = "msbreg_tf/augment/multiview.py"
-TFDS = "msbreg_tf/data/tfds_source.py"
+TFDS = "msbreg_tf/data/sources/tfds.py"
 
 WIRING = "tests/test_wiring.py::"
 RUN = "tests/test_wiring_run.py::"
@@ -103,7 +103,7 @@ MISTAKES = (
         MONITORS,
         "(train_images, train_labels), (test_images, test_labels) = self.train, self.test",
         "(train_images, train_labels), (test_images, test_labels) = self.test, self.train",
-        "tests/callbacks/test_monitors.py::"
+        "tests/run/callbacks/test_monitors.py::"
         "test_periodic_knn_classifies_the_test_images_by_the_train_images",
     ),
     Mistake(
@@ -115,7 +115,7 @@ MISTAKES = (
     ),
     Mistake(
         "tau_base may change when a run is continued",
-        "msbreg_tf/config.py",
+        "msbreg_tf/run/config.py",
         '"Target decay τ at step 0; it rises to 1 by cosine (BYOL).", low=0, high=1\n',
         '"Target decay τ at step 0; it rises to 1 by cosine (BYOL).", low=0, high=1, '
         "changes_result=False\n",
@@ -150,11 +150,11 @@ MISTAKES = (
         MONITORS,
         "return (self._steps - 2) / max(",
         "return 10 * (self._steps - 2) / max(",
-        "tests/callbacks/test_monitors.py::test_progress_estimates_from_the_steps_after_the_second",
+        "tests/run/callbacks/test_monitors.py::test_progress_estimates_from_the_steps_after_the_second",
     ),
     Mistake(
         "every ValueError is taken for bad input",
-        "msbreg_tf/cli.py",
+        "msbreg_tf/commands/cli.py",
         'return os.path.abspath(raised_in).startswith(_ROOTS) and "\\n" not in str(error)',
         "return True",
         "tests/test_cli.py::test_a_foreign_value_error_is_a_bug_and_keeps_its_traceback",
@@ -171,7 +171,7 @@ MISTAKES = (
         MODEL,
         "target.assign_sub((1.0 - tau) * (target - online))",
         "target.assign_sub(tau * (target - online))",
-        "tests/test_model.py::test_the_target_follows_by_ema_alone",
+        "tests/method/test_model.py::test_the_target_follows_by_ema_alone",
     ),
     Mistake(
         "the warm-up is cut to whole steps, not rounded",
@@ -294,7 +294,7 @@ MISTAKES = (
     ),
     Mistake(
         "order and views share one seed",
-        "msbreg_tf/data/seeds.py",
+        "msbreg_tf/data/pipeline/seeds.py",
         "_ORDER, _VIEWS = 0, 1",
         "_ORDER, _VIEWS = 0, 0",
         RUN + "test_order_and_views_have_seeds_of_their_own",

@@ -10,8 +10,8 @@ import msbreg_tf  # noqa: F401 - sets TensorFlow's environment, so it must come 
 import numpy as np  # isort: skip
 import tensorflow as tf  # isort: skip
 
-from msbreg_tf import assembly, parity  # isort: skip
-from msbreg_tf.devices import split_cpu  # isort: skip
+from msbreg_tf.run import build as assembly, parity  # isort: skip
+from msbreg_tf.distributed.devices import split_cpu  # isort: skip
 from tests.tiny import tiny_model, tiny_views  # isort: skip
 
 

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from msbreg_tf import cli
-from msbreg_tf.config import Config, config_from_settings
+from msbreg_tf.commands import cli
+from msbreg_tf.run.config import Config, config_from_settings
 from tools import _eval_flags
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

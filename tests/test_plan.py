@@ -2,8 +2,8 @@
 
 import re
 
-from msbreg_tf.config import config_from_settings
-from msbreg_tf.plan import Length, describe
+from msbreg_tf.run.config import config_from_settings
+from msbreg_tf.run.plan import Length, describe
 from tests.data.conftest import memory_source
 from tests.tiny import tiny_model
 

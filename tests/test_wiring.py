@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from msbreg_tf import losses
-from msbreg_tf.assembly import build_model, make_strategy, precision_policy
-from msbreg_tf.config import config_from_settings
+from msbreg_tf.method import losses
 from msbreg_tf.networks.standardized import StandardizedConv2D, StandardizedDense
+from msbreg_tf.run.build import build_model, make_strategy, precision_policy
+from msbreg_tf.run.config import config_from_settings
 
 SMALL = {
     "image_size": 16,

@@ -3,7 +3,7 @@
 A new setting turns both tests red: give it a wiring test, and put it into one of the two sets.
 """
 
-from msbreg_tf.config import Config, config_from_settings
+from msbreg_tf.run.config import Config, config_from_settings
 from tests import test_wiring as model
 from tests import test_wiring_run as run
 

@@ -14,18 +14,20 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow import keras
 
-from msbreg_tf import callbacks, pretraining
-from msbreg_tf.augment import MultiViewAugmentation, build_augmentation, image_draws
-from msbreg_tf.config import config_from_settings
-from msbreg_tf.data import open_source
-from msbreg_tf.data.imagenet100 import WNIDS
-from msbreg_tf.data.sample import load_sample
-from msbreg_tf.data.seeds import order_seed, views_seed
-from msbreg_tf.data.source import MemorySource
-from msbreg_tf.data.tfds_source import StreamSource
-from msbreg_tf.evaluation import extract_features, knn_accuracy
-from msbreg_tf.workdir import Workdir
-from msbreg_tf.workers import Workers
+from msbreg_tf.augment.draws import image_draws
+from msbreg_tf.augment.multiview import MultiViewAugmentation, build_augmentation
+from msbreg_tf.data.pipeline.seeds import order_seed, views_seed
+from msbreg_tf.data.sources.imagenet100 import WNIDS
+from msbreg_tf.data.sources.opening import open_source
+from msbreg_tf.data.sources.sample import load_sample
+from msbreg_tf.data.sources.source import MemorySource
+from msbreg_tf.data.sources.tfds import StreamSource
+from msbreg_tf.distributed.workers import Workers
+from msbreg_tf.evaluation.features.extract import extract_features
+from msbreg_tf.evaluation.knn import knn_accuracy
+from msbreg_tf.files.workdir import Workdir
+from msbreg_tf.run import callbacks, pretraining
+from msbreg_tf.run.config import config_from_settings
 
 # The 1,000 images of the sample's 'test': 15 steps an epoch, 30 in all; 6.75 of warm-up, hence 7.
 SMALL = {

@@ -3,9 +3,9 @@
 import tensorflow as tf
 from tensorflow import keras
 
-from msbreg_tf.config import ObjectiveConfig
-from msbreg_tf.model import MSBReg
-from msbreg_tf.networks import build_predictor, build_projector
+from msbreg_tf.method.model import MSBReg
+from msbreg_tf.networks.heads import build_predictor, build_projector
+from msbreg_tf.run.config import ObjectiveConfig
 
 SIZE = 8
 

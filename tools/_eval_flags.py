@@ -40,7 +40,9 @@ def load_encoder():
             "--saved_model is missing: give an export, for example "
             "--saved_model=runs/quickstart/export/STEP."
         )
-    from msbreg_tf.evaluation.encoder import load_encoder as load  # late: it waits for TensorFlow
+    from msbreg_tf.evaluation.features.exported import (
+        load_encoder as load,  # late: it waits for TensorFlow
+    )
 
     return load(FLAGS.saved_model)
 
@@ -72,14 +74,14 @@ def cache_dir() -> Optional[str]:
 
 def results_path() -> str:
     """--results, else results.jsonl in the run's folder."""
-    from msbreg_tf.evaluation.results import default_results_path
+    from msbreg_tf.evaluation.results.log import default_results_path
 
     return FLAGS.results or default_results_path(FLAGS.saved_model)
 
 
 def append_results(values: dict[str, float], protocol: dict, encoder, details=None) -> str:
     """Appends one line for each {metric: value} to `results_path()`, which it returns."""
-    from msbreg_tf.evaluation.results import append_result
+    from msbreg_tf.evaluation.results.log import append_result
 
     path = results_path()
     for metric, value in values.items():
@@ -97,7 +99,7 @@ def append_results(values: dict[str, float], protocol: dict, encoder, details=No
 
 def split_features(encoder, split: str):
     """`feature_cache.split_features` of a split, with the other arguments from the flags."""
-    from msbreg_tf.evaluation.feature_cache import split_features as features
+    from msbreg_tf.evaluation.features.cache import split_features as features
 
     return features(
         encoder,

@@ -15,7 +15,7 @@ from typing import Any
 
 from absl import flags
 
-from msbreg_tf import cli
+from msbreg_tf.commands import cli
 
 FLAGS = flags.FLAGS
 
@@ -48,9 +48,9 @@ def main(argv: list[str]) -> None:
     del argv
     conditions = [_condition(text) for text in FLAGS.where]
 
-    from msbreg_tf.evaluation.comparison import compare, described, difference  # late
-    from msbreg_tf.evaluation.published import PUBLISHED
-    from msbreg_tf.evaluation.results import read_results, table
+    from msbreg_tf.evaluation.results.comparison import compare, described, difference  # late
+    from msbreg_tf.evaluation.results.log import read_results, table
+    from msbreg_tf.evaluation.results.published import PUBLISHED
 
     results = [result for path in _paths(FLAGS.runs) for result in read_results(path)]
     chosen = [r for r in results if _fits(r, conditions) and FLAGS.metric in (None, r["metric"])]

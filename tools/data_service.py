@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from absl import flags
 
-from msbreg_tf import cli
-from msbreg_tf.config import DataConfig
+from msbreg_tf.commands import cli
 from msbreg_tf.errors import RunFailedError
+from msbreg_tf.run.config import DataConfig
 
 FLAGS = flags.FLAGS
 _OWN = ("role", "port", "dispatcher", "workers", "host")
@@ -67,8 +67,8 @@ def main(argv: list[str]) -> None:
 
     import tensorflow as tf  # late, so that --help and wrong flags do not wait for it
 
-    from msbreg_tf.data.service import why_no_service
-    from msbreg_tf.determinism import make_sums_reproducible
+    from msbreg_tf.data.pipeline.service import why_no_service
+    from msbreg_tf.run.determinism import make_sums_reproducible
 
     if dispatcher and (reason := why_no_service(dispatcher)):
         raise ValueError(

@@ -15,7 +15,7 @@ import pathlib
 
 from absl import flags
 
-from msbreg_tf import cli
+from msbreg_tf.commands import cli
 from msbreg_tf.errors import RunFailedError
 from tools import _eval_flags
 
@@ -42,8 +42,9 @@ def main(argv: list[str]) -> None:
     folder, output = _checked_paths()
 
     # Late, so that --help and wrong flags do not wait for TensorFlow.
-    from msbreg_tf.data.folder import EXTENSIONS, find_images
-    from msbreg_tf.evaluation import blocks, embedding
+    from msbreg_tf.data.sources.folder import EXTENSIONS, find_images
+    from msbreg_tf.evaluation.features import blocks
+    from msbreg_tf.evaluation.features import files as embedding
 
     embedding.check_output(output)
     encoder = _eval_flags.load_encoder()
@@ -83,8 +84,8 @@ def main(argv: list[str]) -> None:
 
 def _embed(encoder, images, names: list[str], store, output: str, job: dict) -> list[bool]:
     """Writes the output; returns which images could be decoded."""
-    from msbreg_tf.evaluation.blocks import embed_blocks, stored_features
-    from msbreg_tf.evaluation.embedding import write_embeddings
+    from msbreg_tf.evaluation.features.blocks import embed_blocks, stored_features
+    from msbreg_tf.evaluation.features.files import write_embeddings
 
     count = len(names)
     good = embed_blocks(

@@ -17,7 +17,7 @@ from typing import Any
 
 from absl import flags
 
-from msbreg_tf import cli
+from msbreg_tf.commands import cli
 from msbreg_tf.errors import PreemptedError
 from tools import _eval_flags
 
@@ -96,7 +96,7 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> None:
     del argv
-    from msbreg_tf.evaluation.finetune_recipe import FineTuneRecipe
+    from msbreg_tf.evaluation.finetune.settings import FineTuneRecipe
 
     recipe = FineTuneRecipe(
         **{field.name: getattr(FLAGS, field.name) for field in dataclasses.fields(FineTuneRecipe)}
@@ -109,10 +109,10 @@ def main(argv: list[str]) -> None:
     export = _eval_flags.load_encoder()
     image_size = _eval_flags.image_size(export)
 
-    from msbreg_tf.data.labelled_records import labelled_records
-    from msbreg_tf.evaluation.fine_tuner import load_keras_encoder
-    from msbreg_tf.evaluation.finetune import fine_tune, open_splits
-    from msbreg_tf.workdir import Workdir
+    from msbreg_tf.data.labelled.records import labelled_records
+    from msbreg_tf.evaluation.finetune.model import load_keras_encoder
+    from msbreg_tf.evaluation.finetune.training import fine_tune, open_splits
+    from msbreg_tf.files.workdir import Workdir
 
     encoder = load_keras_encoder(export, image_size)
     train, test = (
@@ -191,7 +191,7 @@ class _Bar:
 
 
 def _report(result, protocol, export, splits) -> None:
-    from msbreg_tf.evaluation.results import table
+    from msbreg_tf.evaluation.results.log import table
 
     values = {"top-1 %": 100 * result.top1}
     if result.top5 is not None:

@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from msbreg_tf import cli
+from msbreg_tf.commands import cli
 from tools import _eval_flags
 
 FLAGS = flags.FLAGS
@@ -46,10 +46,10 @@ def main(argv: list[str]) -> None:
     size = _eval_flags.image_size(encoder)
 
     # Late, so that --help and wrong flags do not wait for TensorFlow.
-    from msbreg_tf.augment import build_augmentation
-    from msbreg_tf.config import Config, DataConfig, ObjectiveConfig
-    from msbreg_tf.data import open_source
-    from msbreg_tf.evaluation.geometry import measure_geometry
+    from msbreg_tf.augment.multiview import build_augmentation
+    from msbreg_tf.data.sources.opening import open_source
+    from msbreg_tf.evaluation.spectrum import measure_geometry
+    from msbreg_tf.run.config import Config, DataConfig, ObjectiveConfig
 
     split, data_dir = _place()
     data = DataConfig(dataset=FLAGS.dataset, split=split, data_dir=data_dir, image_size=size)
@@ -88,9 +88,9 @@ def _view_batches(source, augment, count: int) -> Iterator[tuple[np.ndarray, np.
     """Yields views, uint8 [b, 2, S, S, 3], and a hash of each of the images, int64 [b]."""
     import tensorflow as tf
 
-    from msbreg_tf.augment import image_draws
-    from msbreg_tf.data.parallel import parallel_map
-    from msbreg_tf.data.seeds import order_seed, views_seed
+    from msbreg_tf.augment.draws import image_draws
+    from msbreg_tf.data.pipeline.parallel import parallel_map
+    from msbreg_tf.data.pipeline.seeds import order_seed, views_seed
 
     def look(index, record):
         image = source.decode(record)
@@ -105,7 +105,7 @@ def _view_batches(source, augment, count: int) -> Iterator[tuple[np.ndarray, np.
 
 
 def _protocol(size: int, count: int, fingerprint: str, augment) -> dict:
-    from msbreg_tf.evaluation import geometry
+    from msbreg_tf.evaluation import spectrum as geometry
 
     layer = augment.get_config()
     for name in ("name", "trainable", "dtype", "seed", "num_views", "image_size"):
@@ -132,7 +132,7 @@ def _protocol(size: int, count: int, fingerprint: str, augment) -> dict:
 
 
 def _report(encoder, found, protocol: dict, source_name: str) -> None:
-    from msbreg_tf.evaluation.geometry import spectrum_bars
+    from msbreg_tf.evaluation.spectrum import spectrum_bars
 
     numbers = _numbers(found, encoder.feature_size)
     verdict = {"collapse": found.verdict, "reason": found.reason}

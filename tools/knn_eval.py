@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from absl import flags
 from tqdm import tqdm
 
-from msbreg_tf import cli
+from msbreg_tf.commands import cli
 from tools import _eval_flags
 
 FLAGS = flags.FLAGS
@@ -35,8 +35,8 @@ def main(argv: list[str]) -> None:
         raise ValueError(f"--temperature={FLAGS.temperature}: expected a number above 0.")
     encoder = _eval_flags.load_encoder()
 
-    from msbreg_tf.evaluation import knn_accuracy  # late: it waits for TensorFlow
-    from msbreg_tf.evaluation.results import table
+    from msbreg_tf.evaluation.knn import knn_accuracy  # late: it waits for TensorFlow
+    from msbreg_tf.evaluation.results.log import table
 
     train, test = _eval_flags.train_and_test_features(encoder)
     with tqdm(total=len(test.labels), desc="k-NN", unit=" images", leave=False) as bar:

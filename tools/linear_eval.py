@@ -16,7 +16,7 @@ from typing import Optional
 
 from absl import flags
 
-from msbreg_tf import cli
+from msbreg_tf.commands import cli
 from tools import _eval_flags
 
 FLAGS = flags.FLAGS
@@ -72,7 +72,7 @@ def main(argv: list[str]) -> None:
     recipe = _recipe()
     encoder = _eval_flags.load_encoder()
 
-    from msbreg_tf.evaluation.linear import linear_probe  # late: it waits for TensorFlow
+    from msbreg_tf.evaluation.linear.probe import linear_probe  # late: it waits for TensorFlow
 
     train, test = _eval_flags.train_and_test_features(encoder)
     protocol = _eval_flags.protocol("linear", encoder, train, test, **recipe.protocol())
@@ -96,7 +96,7 @@ def main(argv: list[str]) -> None:
 
 
 def _recipe():
-    from msbreg_tf.evaluation.linear_recipe import LinearRecipe
+    from msbreg_tf.evaluation.linear.settings import LinearRecipe
 
     return LinearRecipe(
         learning_rates=_floats("learning_rates"),
@@ -151,7 +151,7 @@ class _Bars:
 
 
 def _print(result, train, test, path: str) -> None:
-    from msbreg_tf.evaluation.results import table
+    from msbreg_tf.evaluation.results.log import table
 
     choice = result.choice
     print(

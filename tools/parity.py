@@ -17,9 +17,9 @@ import tempfile
 
 from absl import flags
 
-from msbreg_tf import cli
-from msbreg_tf.config import Config
+from msbreg_tf.commands import cli
 from msbreg_tf.errors import RunFailedError
+from msbreg_tf.run.config import Config
 
 _RECORD = flags.DEFINE_integer("record", None, "Replicas of this process; set by the tool itself.")
 _FOLDER = flags.DEFINE_string("record_folder", None, "Where it writes; set by the tool itself.")
@@ -101,12 +101,13 @@ def _record(config: Config, count: int, folder: str) -> None:
     import tensorflow as tf
     from tensorflow import keras
 
-    from msbreg_tf import parity
-    from msbreg_tf.assembly import build_model, mirrored
-    from msbreg_tf.augment import build_augmentation
-    from msbreg_tf.data import ViewRecipe, open_source, view_batches
-    from msbreg_tf.determinism import make_sums_reproducible
-    from msbreg_tf.devices import split_cpu
+    from msbreg_tf.augment.multiview import build_augmentation
+    from msbreg_tf.data.pipeline.views import ViewRecipe, view_batches
+    from msbreg_tf.data.sources.opening import open_source
+    from msbreg_tf.distributed.devices import split_cpu
+    from msbreg_tf.run import parity
+    from msbreg_tf.run.build import build_model, mirrored
+    from msbreg_tf.run.determinism import make_sums_reproducible
 
     split_cpu(config.run.cpu_devices)
     make_sums_reproducible()
@@ -140,7 +141,7 @@ def _record(config: Config, count: int, folder: str) -> None:
 
 def _print_comparison(counts: list[int], folder: str) -> bool:
     """Prints the table; True if every quantity passed."""
-    from msbreg_tf import parity
+    from msbreg_tf.run import parity
 
     def load(name):
         return parity.load_record(os.path.join(folder, f"{name}.npz"))

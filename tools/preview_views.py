@@ -9,7 +9,7 @@ import pathlib
 
 from absl import flags
 
-from msbreg_tf import cli
+from msbreg_tf.commands import cli
 
 _OUTPUT = flags.DEFINE_string("output", "views.png", "PNG file to write.")
 _IMAGES = flags.DEFINE_integer("images", 8, "Rows.", lower_bound=1)
@@ -24,9 +24,10 @@ def main(argv: list[str]) -> None:
 
     import tensorflow as tf  # late, so that --help and wrong flags do not wait for it
 
-    from msbreg_tf.augment import build_augmentation
-    from msbreg_tf.data import open_source, probe_views
-    from msbreg_tf.data.grid import view_grid
+    from msbreg_tf.augment.multiview import build_augmentation
+    from msbreg_tf.data.images.grid import view_grid
+    from msbreg_tf.data.pipeline.probe import probe_views
+    from msbreg_tf.data.sources.opening import open_source
 
     images, views = probe_views(
         open_source(config.data),

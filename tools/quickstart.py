@@ -9,14 +9,16 @@ encoder, and of a linear classifier for the two encoders.
 import tensorflow as tf
 from tensorflow import keras
 
-from msbreg_tf import cli, pretraining
-from msbreg_tf.assembly import build_model
-from msbreg_tf.config import Config
-from msbreg_tf.data import labelled_images
-from msbreg_tf.evaluation import extract_features, knn_accuracy
-from msbreg_tf.evaluation.linear import linear_probe
-from msbreg_tf.evaluation.linear_recipe import LinearRecipe
-from msbreg_tf.evaluation.results import table
+from msbreg_tf.commands import cli
+from msbreg_tf.data.labelled.arrays import labelled_images
+from msbreg_tf.evaluation.features.extract import extract_features
+from msbreg_tf.evaluation.knn import knn_accuracy
+from msbreg_tf.evaluation.linear.probe import linear_probe
+from msbreg_tf.evaluation.linear.settings import LinearRecipe
+from msbreg_tf.evaluation.results.log import table
+from msbreg_tf.run import pretraining
+from msbreg_tf.run.build import build_model
+from msbreg_tf.run.config import Config
 
 NEIGHBOURS = 20
 

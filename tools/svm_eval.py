@@ -17,7 +17,7 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from msbreg_tf import cli
+from msbreg_tf.commands import cli
 from tools import _eval_flags
 
 FLAGS = flags.FLAGS
@@ -47,7 +47,7 @@ def main(argv: list[str]) -> None:
         raise ValueError(f"--jobs={FLAGS.jobs}: expected at least 1.")
     encoder = _eval_flags.load_encoder()
 
-    from msbreg_tf.evaluation.results import table  # late, as it is slow
+    from msbreg_tf.evaluation.results.log import table  # late, as it is slow
 
     with contextlib.ExitStack() as stack:
         cache = _eval_flags.cache_dir() or stack.enter_context(tempfile.TemporaryDirectory())
@@ -69,7 +69,7 @@ def main(argv: list[str]) -> None:
 
 
 def _protocol(encoder, train, test, costs: tuple[float, ...]) -> dict:
-    from msbreg_tf.evaluation import svm
+    from msbreg_tf.evaluation.svm import machines as svm
 
     return _eval_flags.protocol(
         "svm",
@@ -87,8 +87,8 @@ def _protocol(encoder, train, test, costs: tuple[float, ...]) -> dict:
 
 def _results(encoder, names, train, test, protocol: dict, cache: str) -> dict:
     """{name of the class: result}; classes that an interrupted run has finished are not redone."""
-    from msbreg_tf.evaluation import svm
-    from msbreg_tf.evaluation.blocks import key_of
+    from msbreg_tf.evaluation.features.blocks import key_of
+    from msbreg_tf.evaluation.svm import machines as svm
 
     key = key_of({"export": encoder.fingerprint, **protocol})
     log = _ClassLog(pathlib.Path(cache, f"svm-{key}.jsonl"), svm.ClassResult)
@@ -120,9 +120,14 @@ def _rows(results: dict, means: dict[str, float]) -> list[dict]:
 
 def _features(encoder, split: str, cache: str):
     """Names of the classes, and `Features` whose labels are the targets [n, C]."""
-    from msbreg_tf.data.multilabel import open_multilabel
-    from msbreg_tf.evaluation.blocks import BlockStore, embed_blocks, key_of, stored_features
-    from msbreg_tf.evaluation.feature_cache import Features
+    from msbreg_tf.data.labelled.multilabel import open_multilabel
+    from msbreg_tf.evaluation.features.blocks import (
+        BlockStore,
+        embed_blocks,
+        key_of,
+        stored_features,
+    )
+    from msbreg_tf.evaluation.features.cache import Features
 
     data = open_multilabel(FLAGS.dataset, split, FLAGS.data_dir)
     size, count = _eval_flags.image_size(encoder), len(data.targets)
@@ -156,7 +161,7 @@ class _ClassLog:
             self.done[column] = result_type(**fields, cross_validation=folds)
 
     def append(self, column: int, result) -> None:
-        from msbreg_tf.evaluation.blocks import write_whole
+        from msbreg_tf.evaluation.features.blocks import write_whole
 
         self.done[column] = result
         lines = [

@@ -11,7 +11,7 @@ import msbreg_tf  # noqa: F401 - sets TensorFlow's environment, so it must come 
 
 import tensorflow as tf  # isort: skip
 
-from msbreg_tf import losses  # isort: skip
+from msbreg_tf.method import losses  # isort: skip
 
 NUM_VIEWS = 4
 LAMBDA_S, LAMBDA_B = 0.004, 0.5

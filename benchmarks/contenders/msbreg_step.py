@@ -15,11 +15,11 @@ import tensorflow as tf  # isort: skip
 from tensorflow import keras  # isort: skip
 
 from benchmarks.contenders import msbreg_views  # isort: skip
-from msbreg_tf import pretraining  # isort: skip
-from msbreg_tf.assembly import precision_policy  # isort: skip
-from msbreg_tf.config import Config, config_from_settings  # isort: skip
-from msbreg_tf.workdir import Workdir  # isort: skip
-from msbreg_tf.workers import Workers  # isort: skip
+from msbreg_tf.run import pretraining  # isort: skip
+from msbreg_tf.run.build import precision_policy  # isort: skip
+from msbreg_tf.run.config import Config, config_from_settings  # isort: skip
+from msbreg_tf.files.workdir import Workdir  # isort: skip
+from msbreg_tf.distributed.workers import Workers  # isort: skip
 
 _ENDLESS = 1_000_000  # epochs
 

@@ -4,10 +4,10 @@ import msbreg_tf  # noqa: F401 - sets TensorFlow's environment, so it must come 
 
 import numpy as np  # isort: skip
 
-from msbreg_tf.augment import build_augmentation  # isort: skip
-from msbreg_tf.config import config_from_settings  # isort: skip
-from msbreg_tf.data import ViewRecipe, view_batches  # isort: skip
-from msbreg_tf.data.source import MemorySource  # isort: skip
+from msbreg_tf.augment.multiview import build_augmentation  # isort: skip
+from msbreg_tf.run.config import config_from_settings  # isort: skip
+from msbreg_tf.data.pipeline.views import ViewRecipe, view_batches  # isort: skip
+from msbreg_tf.data.sources.source import MemorySource  # isort: skip
 
 
 def memory_source(path: str) -> MemorySource:

@@ -13,8 +13,8 @@ import msbreg_tf  # noqa: F401 - sets TensorFlow's environment, so it must come 
 import numpy as np  # isort: skip
 import tensorflow as tf  # isort: skip
 
-from msbreg_tf.assembly import build_model  # isort: skip
-from msbreg_tf.config import config_from_settings  # isort: skip
+from msbreg_tf.run.build import build_model  # isort: skip
+from msbreg_tf.run.config import config_from_settings  # isort: skip
 
 
 def main():

@@ -16,7 +16,7 @@ from benchmarks.same.forced import (  # isort: skip
     TOP,
     WIDTH,
 )
-from msbreg_tf.augment import colour, geometry  # isort: skip
+from msbreg_tf.augment import colour, resample as geometry  # isort: skip
 
 
 WHOLE = (0.0, float(SIZE))  # start and length of an axis that is not cropped

@@ -6,9 +6,10 @@ from typing import Any, Optional
 
 import tensorflow as tf
 
-from msbreg_tf.augment import colour, geometry
+from msbreg_tf.augment import colour
 from msbreg_tf.augment import draws as columns_of
-from msbreg_tf.config import Config
+from msbreg_tf.augment import resample as geometry
+from msbreg_tf.run.config import Config
 
 with contextlib.redirect_stdout(io.StringIO()):  # it announces its backend, amid our tables
     import keras_cv

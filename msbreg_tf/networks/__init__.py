@@ -4,8 +4,3 @@ All are made of Keras's own layers, so a `.keras` file of them loads anywhere; o
 norm='group_ws' needs `msbreg_tf.networks` imported first, for its two standardised layers. A
 SavedModel never needs this package.
 """
-
-from msbreg_tf.networks.heads import build_predictor, build_projector
-from msbreg_tf.networks.resnet import build_encoder
-
-__all__ = ["build_encoder", "build_predictor", "build_projector"]

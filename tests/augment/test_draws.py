@@ -1,8 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from msbreg_tf.augment import NUM_DRAWS, image_draws
-from msbreg_tf.augment.draws import whole_number_below
+from msbreg_tf.augment.draws import NUM_DRAWS, image_draws, whole_number_below
 
 SEED = tf.constant([3, 5])
 

@@ -2,15 +2,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from msbreg_tf.augment import (
-    NUM_DRAWS,
-    MultiViewAugmentation,
-    build_augmentation,
-    geometry,
-    image_draws,
-)
-from msbreg_tf.config import Config, config_from_settings
-from msbreg_tf.data.sample import load_sample
+from msbreg_tf.augment import resample as geometry
+from msbreg_tf.augment.draws import NUM_DRAWS, image_draws
+from msbreg_tf.augment.multiview import MultiViewAugmentation, build_augmentation
+from msbreg_tf.data.sources.sample import load_sample
+from msbreg_tf.run.config import Config, config_from_settings
 
 from . import twin
 from .conftest import make_image

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from msbreg_tf.data.sample import load_sample
-from msbreg_tf.data.source import MemorySource
-from msbreg_tf.data.tfds_source import StreamSource
+from msbreg_tf.data.sources.sample import load_sample
+from msbreg_tf.data.sources.source import MemorySource
+from msbreg_tf.data.sources.tfds import StreamSource
 
 SIZE = 8
 

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
-from msbreg_tf.data.sample import load_sample
-from msbreg_tf.evaluation import extract_features, knn_accuracy
-from msbreg_tf.evaluation.knn import nearest_neighbours
+from msbreg_tf.data.sources.sample import load_sample
+from msbreg_tf.evaluation.features.extract import extract_features
+from msbreg_tf.evaluation.knn import knn_accuracy, nearest_neighbours
 
 
 def clusters(count, seed, spread=1.0):

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from msbreg_tf.networks import build_predictor, build_projector
+from msbreg_tf.networks.heads import build_predictor, build_projector
 
 NORMS = ["batch", "layer", "group_ws"]
 

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from msbreg_tf.networks import build_encoder
+from msbreg_tf.networks.resnet import build_encoder
 
 from . import torchvision_twin
 

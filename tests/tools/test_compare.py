@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from msbreg_tf.evaluation.results import append_result
+from msbreg_tf.evaluation.results.log import append_result
 from tools import compare
 
 KNN = {"name": "knn", "k": 20, "dataset": "sample", "test_split": "test"}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from msbreg_tf.evaluation.embedding import read_about
+from msbreg_tf.evaluation.features.files import read_about
 from tests.evaluation.exports import FEATURES, save_tiny
 
 

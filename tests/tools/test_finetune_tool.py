@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from msbreg_tf.checkpoints import Checkpoints
 from msbreg_tf.errors import PreemptedError
-from msbreg_tf.evaluation.finetune_recipe import FineTuneRecipe
-from msbreg_tf.evaluation.results import read_results
+from msbreg_tf.evaluation.finetune.settings import FineTuneRecipe
+from msbreg_tf.evaluation.results.log import read_results
+from msbreg_tf.files.checkpoints import Checkpoints
 from msbreg_tf.networks.standardized import StandardizedConv2D
 from tests.evaluation.keras_exports import save_keras_tiny
 from tools import _eval_flags, finetune

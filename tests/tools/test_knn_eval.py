@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 from sklearn.neighbors import KNeighborsClassifier
 
-from msbreg_tf.data.sample import load_sample
-from msbreg_tf.evaluation.encoder import load_encoder
-from msbreg_tf.evaluation.results import read_results
+from msbreg_tf.data.sources.sample import load_sample
+from msbreg_tf.evaluation.features.exported import load_encoder
+from msbreg_tf.evaluation.results.log import read_results
 from tests.evaluation.exports import save_tiny
 from tools import _eval_flags, knn_eval
 

@@ -8,12 +8,12 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from msbreg_tf.data.sample import load_sample
-from msbreg_tf.evaluation import classifiers
-from msbreg_tf.evaluation.encoder import load_encoder
-from msbreg_tf.evaluation.linear import linear_probe
-from msbreg_tf.evaluation.linear_recipe import LinearRecipe
-from msbreg_tf.evaluation.results import read_results
+from msbreg_tf.data.sources.sample import load_sample
+from msbreg_tf.evaluation.features.exported import load_encoder
+from msbreg_tf.evaluation.linear import classifiers
+from msbreg_tf.evaluation.linear.probe import linear_probe
+from msbreg_tf.evaluation.linear.settings import LinearRecipe
+from msbreg_tf.evaluation.results.log import read_results
 from tools import _eval_flags, linear_eval
 
 RECIPES = pathlib.Path(__file__).parents[2] / "flags" / "eval"

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from msbreg_tf.config import config_from_settings
-from msbreg_tf.data import labelled_images
-from msbreg_tf.export import export_encoder
-from msbreg_tf.networks import build_encoder
+from msbreg_tf.data.labelled.arrays import labelled_images
+from msbreg_tf.networks.resnet import build_encoder
+from msbreg_tf.run.config import config_from_settings
+from msbreg_tf.run.export import export_encoder
 from tools import quickstart
 
 SETTINGS = {"encoder_width": 4, "stem": "cifar", "hidden_size": 8, "projection_size": 4}

@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from msbreg_tf.evaluation.svm import ClassResult
-from tests.data.tiny_voc import COLOURED, TinyVoc
+from msbreg_tf.evaluation.svm.machines import ClassResult
+from tests.data.labelled.tiny_voc import COLOURED, TinyVoc
 from tests.evaluation.exports import save_tiny
 from tools.svm_eval import _ClassLog
 

@@ -1,0 +1,1 @@
+"""What each command line does; `tools/*.py` and `msbreg_tf/train.py` call these."""

@@ -1,0 +1,159 @@
+"""Labelled images to train and to test on: epochs that depend on (seed, epoch) alone."""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from msbreg_tf.augment.draws import image_draws
+from msbreg_tf.data.images.resizing import resize_and_crop
+from msbreg_tf.data.labelled.records import LabelledRecords
+from msbreg_tf.data.pipeline.parallel import parallel_map
+from msbreg_tf.data.pipeline.seeds import order_seed, views_seed
+from msbreg_tf.data.sources.source import MemorySource, Source
+from msbreg_tf.data.sources.tfds import StreamSource
+
+_MIB = 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledSource:
+    """Chosen images of a labelled split.
+
+    Attributes:
+      source: the records; its index is the position among the chosen ones.
+      decode: record → uint8 [H, W, 3].
+      labels: int64 [n], by that index.
+      fingerprint: 16 hexadecimal digits, of the labels, of some pixels, and of what was chosen.
+      may_break: whether a record that can't be decoded is to be left out.
+    """
+
+    source: Source
+    decode: Callable[[tf.Tensor], tf.Tensor]
+    labels: np.ndarray
+    fingerprint: str
+    may_break: bool
+
+
+def read_labels(data: LabelledRecords) -> np.ndarray:
+    """All labels of a split, int64 [n]; reads every record, decodes none.
+
+    Raises:
+      ValueError: no records, or some without a label.
+    """
+    batches = data.records.map(lambda _, label: label).batch(4096).as_numpy_iterator()
+    labels = list(batches)
+    if not labels:
+        raise ValueError("the split has no images. Choose another split.")
+    labels = np.concatenate(labels).astype(np.int64)
+    if labels.min() < 0:
+        raise ValueError("the split has images without labels. Choose a labelled one.")
+    return labels
+
+
+def choose(
+    data: LabelledRecords,
+    labels: np.ndarray,
+    rows: np.ndarray,
+    *,
+    cache_mb: int = 4096,
+    shuffle_buffer: int = 16384,
+) -> LabelledSource:
+    """Takes some records of a split.
+
+    Args:
+      data: the split.
+      labels: all its labels, from `read_labels`.
+      rows: int [n], the positions to take, ascending.
+      cache_mb: hold the records in memory if they need at most this many MiB; else stream them.
+      shuffle_buffer: records that are mixed when they are streamed.
+    """
+    mask = np.zeros(len(labels), bool)
+    mask[rows] = True
+    with tf.device("CPU"):
+        is_chosen = tf.constant(mask)
+    records = data.records.enumerate().filter(lambda index, _: tf.gather(is_chosen, index))
+    records = records.map(lambda _, pair: pair[0])
+    digest = hashlib.sha256(labels.tobytes() + data.pixels.encode() + rows.tobytes())
+    held = _held(records, cache_mb * _MIB)
+    if held is None:
+        source = StreamSource("streamed", records, len(rows), shuffle_buffer, None)
+    else:
+        source = MemorySource("held", held, data.decode)
+    fingerprint = digest.hexdigest()[:16]
+    return LabelledSource(source, data.decode, labels[rows], fingerprint, data.may_break)
+
+
+def training_batches(
+    images: LabelledSource, augment: Callable, *, seed: int, epoch: int, batch_size: int
+) -> tf.data.Dataset:
+    """One shuffled epoch, every image augmented in its own way; a pure function of (seed, epoch).
+
+    Args:
+      images: what to train on.
+      augment: as for `ViewRecipe`, with one view per image.
+      seed: decides order and views.
+      epoch: from 0.
+      batch_size: images in a step; an incomplete last batch is left out, unless it is the only one.
+
+    Returns:
+      Data set of (uint8 [b, S, S, 3], int64 [b]).
+    """
+    with tf.device("CPU"):
+        labels = tf.constant(images.labels)
+    views_of_epoch = views_seed(seed, epoch)
+
+    def view(index, record):
+        draws = image_draws(views_of_epoch, index, 1)
+        image = images.decode(record)
+        made = augment({"images": image[tf.newaxis], "draws": draws[tf.newaxis]})["images"]
+        return made[0, 0], tf.gather(labels, index)
+
+    ordered = images.source.ordered(order_seed(seed, epoch))
+    views = parallel_map(ordered, view)
+    if images.may_break:
+        views = views.ignore_errors(log_warning=True)
+    has_more = batch_size < len(images.labels)  # a broken file must not empty the epoch
+    return views.batch(batch_size, drop_remainder=has_more).prefetch(2)
+
+
+def central_batches(
+    data: LabelledRecords, *, image_size: int, centre_crop: float = 1.0, batch_size: int = 256
+) -> tf.data.Dataset:
+    """The central crop of every image, in a fixed order.
+
+    Args:
+      data: the split.
+      image_size: side S.
+      centre_crop: the crop's side as a fraction of the image's shorter side, above 0 and at most 1.
+      batch_size: images at once.
+
+    Returns:
+      Data set of (uint8 [b, S, S, 3], int64 [b]).
+    """
+    resized = round(image_size / centre_crop)
+    start = (resized - image_size) // 2
+
+    def look(record, label):
+        image = resize_and_crop(data.decode(record), resized)
+        image = image[start : start + image_size, start : start + image_size]
+        return tf.ensure_shape(image, [image_size, image_size, 3]), tf.cast(label, tf.int64)
+
+    images = parallel_map(data.records, look)
+    if data.may_break:
+        images = images.ignore_errors(log_warning=True)
+    return images.batch(batch_size).prefetch(2)
+
+
+def _held(records: tf.data.Dataset, limit: int):
+    """All records, as an array, if they need at most `limit` bytes; else None."""
+    held, size = [], 0
+    for record in records.as_numpy_iterator():
+        size += len(record) if isinstance(record, bytes) else record.nbytes
+        if size > limit:
+            return None
+        held.append(record)
+    is_text = isinstance(held[0], bytes)
+    return np.array(held, dtype=object) if is_text else np.stack(held)

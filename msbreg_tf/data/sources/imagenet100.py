@@ -1,0 +1,89 @@
+"""ImageNet-100: the 100 classes of ImageNet that CMC drew (Tian et al. 2020).
+
+Trap: three label orders exist. Ours is the position in the *sorted* list of the 100 names, which is
+also what torchvision's `ImageFolder` gives. It is neither the order of CMC's file (`CMC_ORDER`) nor
+the label of TFDS's imagenet2012, which is the position among all 1,000 sorted names.
+"""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Optional
+
+import tensorflow as tf
+
+from msbreg_tf.data.sources.folder import FolderSource, find_images
+
+# https://github.com/HobbitLong/CMC/blob/master/imagenet100.txt, in the order of that file.
+CMC_ORDER = tuple(
+    """
+    n02869837 n01749939 n02488291 n02107142 n13037406 n02091831 n04517823 n04589890 n03062245
+    n01773797 n01735189 n07831146 n07753275 n03085013 n04485082 n02105505 n01983481 n02788148
+    n03530642 n04435653 n02086910 n02859443 n13040303 n03594734 n02085620 n02099849 n01558993
+    n04493381 n02109047 n04111531 n02877765 n04429376 n02009229 n01978455 n02106550 n01820546
+    n01692333 n07714571 n02974003 n02114855 n03785016 n03764736 n03775546 n02087046 n07836838
+    n04099969 n04592741 n03891251 n02701002 n03379051 n02259212 n07715103 n03947888 n04026417
+    n02326432 n03637318 n01980166 n02113799 n02086240 n03903868 n02483362 n04127249 n02089973
+    n03017168 n02093428 n02804414 n02396427 n04418357 n02172182 n01729322 n02113978 n03787032
+    n02089867 n02119022 n03777754 n04238763 n02231487 n03032252 n02138441 n02104029 n03837869
+    n03494278 n04136333 n03794056 n03492542 n02018207 n04067472 n03930630 n03584829 n02123045
+    n04229816 n02100583 n03642806 n04336792 n03259280 n02116738 n02108089 n03424325 n01855672
+    n02090622
+    """.split()  # noqa: SIM905 (100 quoted names read worse)
+)
+# In label order.
+WNIDS = tuple(sorted(CMC_ORDER))
+
+
+def label_table(names: Sequence[str]) -> tf.Tensor:
+    """Maps imagenet2012's labels to ours.
+
+    Args:
+      names: the wnid of each of TFDS's labels, in its order.
+
+    Returns:
+      int64 [len(names)]: our label, or −1 for a class that is not among the 100.
+    """
+    ours = {wnid: label for label, wnid in enumerate(WNIDS)}
+    return tf.constant([ours.get(name, -1) for name in names], tf.int64)
+
+
+def split_folder(data_dir: Optional[str], split: str) -> Optional[pathlib.Path]:
+    """The folder of wnid folders for `split`: data_dir/split, or data_dir itself for 'train'.
+
+    Returns:
+      None if there is none: then `data_dir` is a TFDS directory.
+    """
+    if not data_dir:
+        return None
+    root = pathlib.Path(data_dir).expanduser()
+    names = ("val", "validation") if split in ("val", "validation") else (split,)
+    candidates = [root / name for name in names] + ([root] if split == "train" else [])
+    for folder in candidates:
+        if any((folder / wnid).is_dir() for wnid in WNIDS):
+            return folder
+    return None
+
+
+def labelled_paths(folder: pathlib.Path) -> tuple[list[str], list[int]]:
+    """All images of the 100 classes, sorted by class, and their labels.
+
+    Raises:
+      ValueError: a class has no image.
+    """
+    paths, labels = [], []
+    for label, wnid in enumerate(WNIDS):
+        members = find_images(folder / wnid)
+        if not members:
+            raise ValueError(
+                f"--data_dir: {folder} has no image of class {wnid}. --dataset=imagenet100 needs "
+                "all 100 wnid folders, or a TFDS directory with imagenet2012."
+            )
+        paths += members
+        labels += [label] * len(members)
+    return paths, labels
+
+
+def open_wnid_folders(folder: pathlib.Path, split: str) -> FolderSource:
+    """Opens --dataset=imagenet100 over wnid folders."""
+    paths, _ = labelled_paths(folder)
+    return FolderSource(f"imagenet100 folders {split}", folder, paths)

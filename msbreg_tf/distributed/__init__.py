@@ -1,0 +1,1 @@
+"""Replicas, devices and workers that train as one."""

@@ -1,0 +1,120 @@
+"""Workers wait for each other before TensorFlow connects them.
+
+TensorFlow waits too, but without an end, without saying for whom, and deaf to Ctrl-C and SIGTERM.
+"""
+
+import contextlib
+import json
+import socket
+import time
+
+from msbreg_tf.distributed.cluster import Cluster
+from msbreg_tf.errors import RunFailedError
+
+PATIENCE = 600.0  # seconds; cluster managers start the parts of a job minutes apart
+_GREETING = 1 << 16  # bytes, at most
+
+
+def meet(cluster: Cluster, patience: float = PATIENCE) -> None:
+    """Returns when every worker of `cluster` has called it.
+
+    Raises:
+      ValueError: this worker's port is taken, or the workers were given different clusters.
+      RunFailedError: not all came within `patience` seconds.
+    """
+    with _own_port(cluster) as door:
+        if cluster.index == 0:
+            _wait_for_all(cluster, door, time.monotonic() + patience)
+    if cluster.index:
+        _report_to_chief(cluster, time.monotonic() + patience)
+
+
+def _own_port(cluster: Cluster) -> socket.socket:
+    address = cluster.addresses[cluster.index]
+    both = socket.has_dualstack_ipv6()
+    try:
+        return socket.create_server(
+            ("", int(address.rpartition(":")[2])),
+            family=socket.AF_INET6 if both else socket.AF_INET,
+            dualstack_ipv6=both,
+        )
+    except (OSError, OverflowError) as error:
+        raise ValueError(
+            f"worker {cluster.index}: its port in {address} can't be used ({error}). Is another "
+            "run using it? Choose a free one in TF_CONFIG, the same for all workers."
+        ) from error
+
+
+def _wait_for_all(cluster: Cluster, door: socket.socket, deadline: float) -> None:
+    """The chief's side: keeps everyone's line open until all are there, then tells them to go."""
+    lines: dict[int, socket.socket] = {}
+    with contextlib.ExitStack() as closing:
+        while missing := [i for i in range(1, len(cluster.addresses)) if i not in lines]:
+            if (left := deadline - time.monotonic()) <= 0:
+                names = ", ".join(f"worker {i} ({cluster.addresses[i]})" for i in missing)
+                raise RunFailedError(f"{names} did not start in time. Start all workers again.")
+            door.settimeout(min(left, 1.0))
+            with contextlib.suppress(socket.timeout):
+                line = closing.enter_context(door.accept()[0])
+                index = _read_greeting(cluster, line)
+                if index is not None:
+                    lines[index] = line
+            lines = {index: line for index, line in lines.items() if _is_open(line)}
+        for line in lines.values():
+            line.sendall(b"go\n")
+
+
+def _read_greeting(cluster: Cluster, line: socket.socket):
+    """The index of the worker that called, or None if it was someone else."""
+    line.settimeout(5.0)
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        greeting = json.loads(line.makefile("rb").readline(_GREETING))
+        index, theirs = int(greeting["index"]), greeting["addresses"]
+        if theirs != list(cluster.addresses) or not 0 < index < len(theirs):
+            line.sendall(b"other cluster\n")
+            raise RunFailedError(
+                f"worker {index} was started with other addresses ({', '.join(theirs)}) than this "
+                f"one ({', '.join(cluster.addresses)}). Give all workers the same TF_CONFIG, but "
+                "for the index."
+            )
+        return index
+    return None
+
+
+def _is_open(line: socket.socket) -> bool:
+    line.setblocking(False)
+    try:
+        return line.recv(1) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        line.setblocking(True)
+
+
+def _report_to_chief(cluster: Cluster, deadline: float) -> None:
+    chief = cluster.addresses[0]
+    host, _, port = chief.rpartition(":")
+    greeting = json.dumps({"index": cluster.index, "addresses": cluster.addresses}) + "\n"
+    reason = "no answer"
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), min(left, 5.0)) as line:
+                line.sendall(greeting.encode())
+                line.settimeout(max(0.1, deadline - time.monotonic()))
+                answer = line.makefile("rb").readline(_GREETING).strip()
+            if answer == b"go":
+                return
+            if answer == b"other cluster":
+                raise RunFailedError(
+                    f"worker 0 ({chief}) was started with other addresses than this one "
+                    f"({', '.join(cluster.addresses)}). Give all workers the same TF_CONFIG, but "
+                    "for the index."
+                )
+        except OSError as error:  # not there yet, or its name is not yet known
+            reason = str(error)
+        time.sleep(0.5)
+    raise RunFailedError(
+        f"worker 0 ({chief}) did not start in time ({reason}). Start all workers again."
+    )

@@ -1,0 +1,1 @@
+"""Images in, features out: exported encoders, caches and files."""

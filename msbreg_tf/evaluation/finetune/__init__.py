@@ -1,0 +1,1 @@
+"""Training an exported encoder further, on labelled images."""

@@ -1,0 +1,1 @@
+"""Linear classification of frozen features."""

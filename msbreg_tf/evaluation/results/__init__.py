@@ -1,0 +1,1 @@
+"""Measured values: their record, their comparison, and the paper's beside them."""

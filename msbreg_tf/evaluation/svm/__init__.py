@@ -1,0 +1,1 @@
+"""One linear SVM for each class: the VOC07 protocol."""

@@ -1,0 +1,120 @@
+"""From settings to objects: devices, precision, model, and the state that a checkpoint holds."""
+
+import functools
+from typing import Optional
+
+import tensorflow as tf
+from tensorflow import keras
+
+from msbreg_tf.augment.multiview import build_augmentation
+from msbreg_tf.distributed.devices import split_cpu
+from msbreg_tf.distributed.replicas import read_own_copies
+from msbreg_tf.method.model import MSBReg
+from msbreg_tf.networks.heads import build_predictor, build_projector
+from msbreg_tf.networks.resnet import build_encoder
+from msbreg_tf.run.config import Config
+
+
+def make_strategy(
+    config: Config, workers: Optional[tf.distribute.Strategy] = None
+) -> tf.distribute.Strategy:
+    """The devices of `--strategy`.
+
+    Args:
+      config: the settings.
+      workers: the strategy that connects several workers, if there are some.
+
+    Raises:
+      ValueError: the global batch can't be shared evenly.
+    """
+    split_cpu(config.run.cpu_devices)
+    gpus = tf.config.list_logical_devices("GPU")
+    kind = config.run.strategy
+    several = len(gpus) > 1 or config.run.cpu_devices > 1
+    if workers is not None:
+        strategy = workers
+    elif kind == "mirrored" or (kind in ("auto", "multi_worker") and several):
+        devices = gpus or tf.config.list_logical_devices("CPU")
+        strategy = mirrored(tuple(device.name for device in devices))
+    else:
+        strategy = tf.distribute.get_strategy()
+    replicas, batch = strategy.num_replicas_in_sync, config.optimizer.batch_size
+    parts = config.optimizer.accumulate_steps
+    if batch % (replicas * parts):
+        multiple = replicas * parts
+        micro = f" of --accumulate_steps={parts} micro-batches" if parts > 1 else ""
+        raise ValueError(
+            f"--batch_size={batch}: {replicas} replica{'s' * (replicas > 1)}{micro} can't share it "
+            f"evenly. Use a multiple of {multiple}, for example "
+            f"--batch_size={batch + multiple - batch % multiple}."
+        )
+    return strategy
+
+
+@functools.cache
+def mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
+    """One strategy per process: the collectives of two over the same devices get mixed up."""
+    return tf.distribute.MirroredStrategy(list(devices))
+
+
+def precision_policy(mixed: bool) -> str:
+    """Keras's policy: float32, or 16-bit computation in the format the device is fast at."""
+    if not mixed:
+        return "float32"
+    return "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
+
+
+def build_model(config: Config, total_steps: int, synchronized: Optional[bool] = None) -> MSBReg:
+    """The compiled model of a run, with all its variables, under the current strategy.
+
+    `synchronized` batch norm is for several replicas, unless said otherwise.
+    """
+    network = config.network
+    hidden, size = network.heads()
+    if synchronized is None:
+        synchronized = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    norm = {"norm": network.norm, "synchronized": synchronized}
+    encoder = build_encoder(
+        network.encoder,
+        image_size=config.data.image_size,
+        width=network.encoder_width,
+        stem=network.stem,
+        name="online_encoder",
+        **norm,
+    )
+    projector = build_projector(
+        input_size=encoder.output_shape[-1],
+        hidden_size=hidden,
+        output_size=size,
+        name="online_projector",
+        **norm,
+    )
+    predictor = build_predictor(
+        input_size=size, hidden_size=hidden, output_size=size, name="online_predictor", **norm
+    )
+    model = MSBReg(
+        encoder,
+        projector,
+        predictor,
+        objective=config.objective,
+        total_steps=total_steps,
+        seed=config.run.seed,
+        accumulate_steps=config.optimizer.accumulate_steps,
+        augment=build_augmentation(config) if config.augment.augment_on == "device" else None,
+    )
+    model.compile(keras.optimizers.SGD(config.max_lr, momentum=config.optimizer.momentum))
+    model.optimizer.build(model.online_variables)
+    read_own_copies(model.variables)
+    return model
+
+
+def saved_state(model: MSBReg) -> tf.train.Checkpoint:
+    """All that a step reads and writes; order of data, views and noise follow from the step."""
+    return tf.train.Checkpoint(
+        encoder=model.encoder,
+        projector=model.projector,
+        predictor=model.predictor,
+        target_encoder=model.target_encoder,
+        target_projector=model.target_projector,
+        optimizer=model.optimizer,
+    )

@@ -1,0 +1,185 @@
+"""Callbacks that show how training goes: progress bar, `metrics.jsonl`, TensorBoard, k-NN.
+
+All count in optimizer steps, so that a run resumed in the middle of an epoch logs what the
+uninterrupted run would have logged.
+"""
+
+import math
+import sys
+import time
+from typing import Optional
+
+import tensorflow as tf
+from tensorflow import keras
+from tqdm import tqdm
+
+from msbreg_tf.data.images.grid import view_grid
+from msbreg_tf.evaluation.features.extract import extract_features
+from msbreg_tf.evaluation.knn import knn_accuracy
+from msbreg_tf.evaluation.spectrum import effective_rank, singular_values
+from msbreg_tf.files.metrics_file import MetricsFile
+
+
+class Progress(keras.callbacks.Callback):
+    """A bar with loss terms, learning rate, images/s and time left; once, the estimated total."""
+
+    _ESTIMATE_AFTER = 20  # steps: the first ones include tracing and filling the pipeline
+
+    def __init__(self, total_steps: int, batch_size: int):
+        super().__init__()
+        self.total_steps = total_steps
+        self.batch_size = batch_size
+        self._bar = None
+        self._started = None
+
+    def on_train_begin(self, logs=None):
+        done = int(self.model.optimizer.iterations.numpy())
+        quiet = not sys.stderr.isatty()
+        self._bar = tqdm(
+            total=self.total_steps,
+            initial=done,
+            unit="step",
+            dynamic_ncols=True,
+            mininterval=30 if quiet else 0.5,
+        )
+        self._steps = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._steps += 1
+        if self._steps == 2:
+            self._started = time.monotonic()
+        elif self._steps == self._ESTIMATE_AFTER + 2:
+            self._print_estimate()
+        self._bar.update(1)
+        if self._started and self._bar.n == self._bar.last_print_n:  # the bar was just drawn
+            self._bar.set_postfix_str(self._describe(logs), refresh=False)
+
+    def close(self) -> None:
+        """Leaves the bar as it stands."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _rate(self) -> float:
+        return (self._steps - 2) / max(time.monotonic() - self._started, 1e-9)
+
+    def _describe(self, logs) -> str:
+        hidden = ("tau", "spread", "gradient_norm")
+        terms = [
+            f"{name} {value:.4g}"
+            for name, value in logs.items()
+            if name not in hidden and not name.startswith("trust_ratio")
+        ]
+        lr = float(self.model.optimizer.learning_rate.numpy())
+        return ", ".join([*terms, f"lr {lr:.3g}", f"{self._rate() * self.batch_size:.0f} images/s"])
+
+    def _print_estimate(self) -> None:
+        left = (self.total_steps - self._bar.n) / self._rate()
+        self._bar.write(
+            f"Estimated time left: {_duration(left)} for {self.total_steps - self._bar.n:,} steps "
+            f"at {self._rate() * self.batch_size:,.0f} images/s."
+        )
+
+
+class LogMetrics(keras.callbacks.Callback):
+    """Writes each `every`-th step's own values, and the learning rate, to `metrics.jsonl`."""
+
+    def __init__(self, file: MetricsFile, every: int, steps_per_epoch: int):
+        super().__init__()
+        self.file = file
+        self.every = every
+        self.steps_per_epoch = steps_per_epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = int(self.model.optimizer.iterations.numpy())
+        if step % self.every == 0:
+            epoch = step / self.steps_per_epoch
+            lr = float(self.model.optimizer.learning_rate.numpy())
+            # A step that loss scaling skipped has no finite gradient, and NaN is not JSON.
+            values = {k: float(v) if math.isfinite(v) else None for k, v in logs.items()}
+            self.file.append(step, {"epoch": epoch, **values, "learning_rate": lr})
+
+
+class TensorBoardLog(keras.callbacks.Callback):
+    """Scalars every `every` steps, the spectrum of fixed views every epoch, the views once."""
+
+    def __init__(self, logdir: str, every: int, steps_per_epoch: int, batch_size: int, probe):
+        """Takes `probe`: (images uint8 [b, S, S, 3], their views uint8 [b, K, S, S, 3])."""
+        super().__init__()
+        self.logdir = logdir
+        self.every = every
+        self.steps_per_epoch = steps_per_epoch
+        self.batch_size = batch_size
+        self.images, self.views = probe
+        self._writer = None
+        self._last = None
+
+    def on_train_begin(self, logs=None):
+        self._writer = tf.summary.create_file_writer(self.logdir)
+        step = int(self.model.optimizer.iterations.numpy())
+        with self._writer.as_default(step=step):
+            tf.summary.image("views", view_grid(self.images[:8], self.views[:8])[None])
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = int(self.model.optimizer.iterations.numpy())
+        with self._writer.as_default(step=step):
+            if step % self.every == 0:
+                self._write_scalars(step, logs)
+            if step % self.steps_per_epoch == 0:
+                self._write_spectrum()
+
+    def on_train_end(self, logs=None):
+        self._writer.close()
+
+    def _write_scalars(self, step: int, logs) -> None:
+        for name, value in logs.items():
+            tf.summary.scalar(f"train/{name}", value)
+        tf.summary.scalar("train/learning_rate", self.model.optimizer.learning_rate)
+        now = time.monotonic()
+        if self._last is not None:
+            steps = step - self._last[0]
+            rate = steps * self.batch_size / (now - self._last[1])
+            tf.summary.scalar("throughput/images_per_second", rate)
+        self._last = (step, now)
+        self._writer.flush()
+
+    def _write_spectrum(self) -> None:
+        prediction, _ = self.model.embed(tf.constant(self.views))
+        values = singular_values(prediction.numpy())
+        tf.summary.histogram("spectrum/singular_values", values)
+        tf.summary.scalar("spectrum/effective_rank", effective_rank(values))
+
+
+class PeriodicKNN(keras.callbacks.Callback):
+    """k-NN accuracy of the online encoder every `every` epochs, into `metrics.jsonl`."""
+
+    def __init__(self, file: MetricsFile, every: int, steps_per_epoch: int, train, test, k=20):
+        """Takes `train` and `test` as (images uint8 [n, S, S, 3], labels int [n])."""
+        super().__init__()
+        self.file = file
+        self.every_steps = every * steps_per_epoch
+        self.train, self.test = train, test
+        self.k = min(k, len(train[1]))
+        self._embed: Optional[tf.types.experimental.GenericFunction] = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = int(self.model.optimizer.iterations.numpy())
+        if step % self.every_steps:
+            return
+        if self._embed is None:
+            self._embed = tf.function(lambda images: self.model(images, training=False))
+        (train_images, train_labels), (test_images, test_labels) = self.train, self.test
+        accuracy = knn_accuracy(
+            extract_features(self._embed, train_images),
+            train_labels,
+            extract_features(self._embed, test_images),
+            test_labels,
+            k=[self.k],
+        )[self.k]
+        self.file.append(step, {f"knn{self.k}_top1": accuracy})
+        tqdm.write(f"step {step}: {self.k}-NN top-1 {100 * accuracy:.1f} %", file=sys.stderr)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"

@@ -1,0 +1,114 @@
+"""What a run is about to do, in a few lines, before its first step."""
+
+import dataclasses
+import os
+
+import tensorflow as tf
+from tensorflow import keras
+
+from msbreg_tf.data.pipeline.views import steps_per_epoch
+from msbreg_tf.data.sources.source import Source
+from msbreg_tf.method import lars
+from msbreg_tf.method.model import MSBReg
+from msbreg_tf.run.config import Config, OptimizerConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Length:
+    """Epochs in steps."""
+
+    steps_per_epoch: int
+    warmup_steps: int
+    total_steps: int
+
+    @classmethod
+    def of(cls, config: Config, num_images: int) -> "Length":
+        """Steps of a run; an epoch drops the remainder that fills no batch.
+
+        Raises:
+          ValueError: fewer images than one batch.
+        """
+        per_epoch = steps_per_epoch(num_images, config.optimizer.batch_size)
+        return cls(
+            steps_per_epoch=per_epoch,
+            warmup_steps=round(config.optimizer.warmup_epochs * per_epoch),
+            total_steps=config.optimizer.epochs * per_epoch,
+        )
+
+
+def describe(config: Config, source: Source, length: Length, model: MSBReg, replicas: int) -> str:
+    """The plan as text: data, steps, batch, learning rate, networks, decay, objective."""
+    o, c = config.optimizer, config.objective
+    kernels = [v for v in model.online_variables if lars.is_adapted(v)]
+    others = [v for v in model.online_variables if not lars.is_adapted(v)]
+    rows = [
+        ("data", f"{source.name}, {source.num_images:,} images"),
+        (
+            "steps",
+            f"{length.steps_per_epoch:,} per epoch × {o.epochs} epochs = {length.total_steps:,}; "
+            f"{length.warmup_steps:,} of warm-up",
+        ),
+        (
+            "batch",
+            f"N = {o.batch_size} images × K = {c.num_views} views = "
+            f"{o.batch_size * c.num_views} of {config.data.image_size} px, on R = {replicas} "
+            f"replica{'s' * (replicas > 1)} of B = {o.batch_size // replicas}{_micro(o, replicas)}",
+        ),
+        (
+            "learning rate",
+            f"{config.max_lr:g} = base_lr {o.base_lr:g} × {o.batch_size}/256 × {c.num_views} views",
+        ),
+        ("loss", f"{c.method}: {model.objective.formula()}{_unused(config)}"),
+        ("target", f"τ from {c.tau_base:g} to 1 by cosine"),
+        *(
+            (name, f"{_size(network.trainable_variables):,} parameters")
+            for name, network in (
+                (config.network.encoder, model.encoder),
+                ("projector", model.projector),
+                ("predictor", model.predictor),
+            )
+        ),
+        ("decayed", f"{_count(kernels)}: kernels, weight decay {o.weight_decay:g} and LARS"),
+        ("not decayed", f"{_count(others)}: biases and norm layers"),
+        ("precision", keras.mixed_precision.global_policy().name),
+        ("devices", _devices()),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"  {name:<{width}}  {text}" for name, text in rows)
+
+
+def _micro(optimizer: OptimizerConfig, replicas: int) -> str:
+    """Says how the batch is divided, if it is."""
+    parts = optimizer.accumulate_steps
+    if parts == 1:
+        return ""
+    return f", in M = {parts} micro-batches of {optimizer.batch_size // replicas // parts}"
+
+
+def _unused(config: Config) -> str:
+    """Says which λ's a comparison method leaves out, since a flagfile may set them."""
+    used = {"msbreg": ("lambda_s", "lambda_b"), "byol_uniform": ("lambda_u",)}
+    names = [
+        f"--{name}"
+        for name in ("lambda_s", "lambda_b")
+        if name not in used.get(config.objective.method, ())
+    ]
+    return f" ({', '.join(names)} not used)" if names else ""
+
+
+def _devices() -> str:
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return f"CPU, {os.cpu_count()} cores (TensorFlow sees no GPU)"
+    names = [
+        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus
+    ]
+    return ", ".join(names)
+
+
+def _count(variables) -> str:
+    return f"{len(variables)} tensors, {_size(variables):,} weights"
+
+
+def _size(variables) -> int:
+    return sum(v.shape.num_elements() for v in variables)

@@ -1,0 +1,275 @@
+"""One pretraining run: from settings through training to the export, in any number of processes."""
+
+import contextlib
+import platform
+import sys
+import traceback
+from collections.abc import Iterator
+
+import tensorflow as tf
+from tensorflow import keras
+
+import msbreg_tf
+from msbreg_tf.augment.multiview import build_augmentation
+from msbreg_tf.data.labelled.arrays import labelled_images
+from msbreg_tf.data.pipeline.probe import probe_views
+from msbreg_tf.data.pipeline.service import check_service, service_batches
+from msbreg_tf.data.pipeline.views import ViewRecipe, view_batches
+from msbreg_tf.data.sources.opening import open_source
+from msbreg_tf.distributed.workers import Workers, join_workers
+from msbreg_tf.errors import RunFailedError
+from msbreg_tf.files.checkpoints import Checkpoints
+from msbreg_tf.files.metrics_file import MetricsFile
+from msbreg_tf.files.workdir import Workdir
+from msbreg_tf.run import callbacks
+from msbreg_tf.run.build import build_model, make_strategy, precision_policy, saved_state
+from msbreg_tf.run.config import Config
+from msbreg_tf.run.determinism import make_sums_reproducible
+from msbreg_tf.run.export import export_encoder
+from msbreg_tf.run.plan import Length, describe
+
+
+def train(config: Config) -> str:
+    """Runs one pretraining from wherever it stands to its end, with other workers if there are any.
+
+    Args:
+      config: all settings; `config.run.workdir` is required.
+
+    Returns:
+      The folder of the export.
+
+    Raises:
+      ValueError: bad input, in one line, before anything is written over.
+      RunFailedError: a non-finite loss, a full disk, a folder in use, another worker that is gone.
+      PreemptedError: a signal asked to stop; the state is saved.
+    """
+    with join_workers(config.run.strategy) as workers:
+        workdir = Workdir(config.run.workdir, holder=workers.is_chief)
+        try:
+            make_sums_reproducible()
+            keras.mixed_precision.set_global_policy(precision_policy(config.run.mixed_precision))
+            run = Run(config, workdir, workers)
+            if workers.is_chief:
+                print(run.plan())
+            with _readable_failures(workdir, workers):
+                run.fit()
+                return run.export()
+        finally:
+            keras.mixed_precision.set_global_policy("float32")
+            workdir.close()
+
+
+class Run:
+    """One pretraining, ready to go on from its last checkpoint."""
+
+    def __init__(self, config: Config, workdir: Workdir, workers: Workers):
+        """Builds everything that can turn out to be wrong, and only then claims the folder."""
+        self.config = config
+        self.workdir = workdir
+        self.workers = workers
+        self.strategy = make_strategy(config, workers.strategy)
+        self.source = open_source(config.data)
+        if config.data.data_service:
+            check_service(config.data.data_service, self.source)
+        self.length = Length.of(config, self.source.num_images)
+        self.augment = build_augmentation(config)
+        self.knn_data = _knn_data(config) if workers.is_chief else None
+        keras.utils.set_random_seed(config.run.seed)
+        with self.strategy.scope():
+            self.model = build_model(config, self.length.total_steps)
+        self.first_step = self._claim_and_restore()
+
+    def _claim_and_restore(self) -> int:
+        """The step to go on from: the chief's newest whole checkpoint, for all workers."""
+        chief = self.workers.is_chief
+        if not chief:
+            first_step = int(self.workers.share(0)[0])
+        self.workdir.claim(
+            self.config.result_settings(),
+            facts={
+                "images": self.source.fingerprint,
+                "precision": keras.mixed_precision.global_policy().name,
+            },
+            defaults=Config().result_settings(),
+        )
+        self.source.keep_broken_log(self.workdir.file(self.workers.own_name("broken_files")))
+        self.checkpoints = Checkpoints(
+            self.workdir.file("checkpoints"),
+            saved_state(self.model),
+            self.config.run.keep_checkpoints,
+        )
+        if chief:
+            first_step = self.checkpoints.restore_newest() or 0
+            self.workers.share(first_step)
+        elif first_step:
+            self.checkpoints.restore(first_step)
+        return first_step
+
+    def plan(self) -> str:
+        """What is about to happen, in a few lines."""
+        replicas = self.strategy.num_replicas_in_sync
+        text = describe(self.config, self.source, self.length, self.model, replicas)
+        if self.first_step:
+            text += f"\nContinuing from step {self.first_step:,} of {self.length.total_steps:,}."
+        return text
+
+    def fit(self) -> None:
+        """Trains to the end, as one `fit` epoch so that it may begin anywhere.
+
+        Raises:
+          RunFailedError: training ended before its last step.
+        """
+        steps = self.length.total_steps - self.first_step
+        if not steps:
+            return
+        installed = self._callbacks()
+        try:
+            with self._views() as views:
+                # Named, since fit would only notice the end of the data inside a step too many.
+                self.model.fit(views, steps_per_epoch=steps, verbose=0, callbacks=installed)
+        finally:
+            for callback in installed:
+                if hasattr(callback, "close"):
+                    callback.close()
+            self._name_broken_files()
+        done = int(self.model.optimizer.iterations.numpy())
+        if done != self.length.total_steps:
+            raise RunFailedError(f"the images ended at step {done} of {self.length.total_steps}.")
+
+    def export(self) -> str:
+        """Writes export/<step>, if this is the chief; returns its folder when it is written."""
+        step = self.length.total_steps
+        folder = self.workdir.file("export", str(step))
+        if self.workers.is_chief:
+            self._write_export(step, folder)
+        self.workers.share(0)
+        return folder
+
+    def _write_export(self, step: int, folder: str) -> None:
+        export_encoder(
+            self.model.encoder,
+            folder,
+            image_size=self.config.data.image_size,
+            metadata={
+                "step": step,
+                "recipe": self.config.settings(),
+                "versions": {
+                    "msbreg_tf": msbreg_tf.__version__,
+                    "tensorflow": tf.__version__,
+                    "python": platform.python_version(),
+                },
+            },
+        )
+        print(f"Exported the encoder of step {step:,} to {folder}")
+
+    @contextlib.contextmanager
+    def _views(self) -> Iterator[tf.data.Dataset]:
+        data, batch_size = self.config.data, self.config.optimizer.batch_size
+        recipe = ViewRecipe(
+            self.source,
+            self.augment,
+            seed=self.config.run.seed,
+            batch_size=batch_size,
+            num_views=self.config.objective.num_views,
+            rows=self.workers.rows(batch_size),
+            on_device=self.config.augment.augment_on == "device",
+        )
+        num_steps = self.length.total_steps if self.workers.count == 1 else None
+        if not data.data_service:
+            yield self.workers.feed(view_batches(recipe, self.first_step, num_steps))
+            return
+        with service_batches(
+            data.data_service,
+            recipe,
+            self.first_step,
+            num_steps,
+            buffer_mb=data.service_buffer_mb,
+        ) as views:
+            yield self.workers.feed(views)
+
+    def _callbacks(self) -> list[keras.callbacks.Callback]:
+        """What `fit` calls, in this order; of several workers, only the chief logs."""
+        run, optimizer, length = self.config.run, self.config.optimizer, self.length
+        logs = self._logs() if self.workers.is_chief else []
+        return [
+            callbacks.LARS(optimizer.trust_coefficient, optimizer.weight_decay),
+            callbacks.WarmupCosine(self.config.max_lr, length.warmup_steps, length.total_steps),
+            callbacks.StopOnNonFinite(self.checkpoints),
+            *logs,
+            # Last: what a step logs is on disk before the step is.
+            callbacks.SaveCheckpoints(self.checkpoints, run.checkpoint_every, self.workers),
+        ]
+
+    def _logs(self) -> list[keras.callbacks.Callback]:
+        run, optimizer, length = self.config.run, self.config.optimizer, self.length
+        file = MetricsFile(self.workdir.file("metrics.jsonl"))
+        file.drop_after(self.first_step)
+        probe = probe_views(
+            self.source, self.augment, seed=run.seed, num_views=self.config.objective.num_views
+        )
+        logs = [
+            callbacks.Progress(length.total_steps, optimizer.batch_size),
+            callbacks.LogMetrics(file, run.log_every, length.steps_per_epoch),
+            callbacks.TensorBoardLog(
+                self.workdir.file("tensorboard"),
+                run.log_every,
+                length.steps_per_epoch,
+                optimizer.batch_size,
+                probe,
+            ),
+        ]
+        if self.knn_data is not None:
+            logs.append(
+                callbacks.PeriodicKNN(file, run.knn_every, length.steps_per_epoch, *self.knn_data)
+            )
+        return logs
+
+    def _name_broken_files(self) -> None:
+        if broken := self.source.broken_files():
+            print(f"{len(broken)} broken files were skipped:", *broken, sep="\n  ", file=sys.stderr)
+
+
+def _knn_data(config: Config):
+    """(train, test) of the periodic k-NN, each (images, labels); None if there is to be none."""
+    data, run = config.data, config.run
+    if not run.knn_every:
+        return None
+    loaded = []
+    for flag in ("knn_train_split", "knn_test_split"):
+        split = getattr(run, flag)
+        try:
+            loaded.append(
+                labelled_images(data.dataset, split, data.data_dir, data.image_size, run.knn_images)
+            )
+        except ValueError as error:
+            message = str(error).replace(f"--split={split}", f"--{flag}={split}")
+            raise ValueError(message) from error
+    return loaded
+
+
+@contextlib.contextmanager
+def _readable_failures(workdir: Workdir, workers: Workers):
+    """Turns what disks, devices and files do wrong during a run into one line."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        if workers.explain(error):
+            raise
+        reason = next(
+            line for line in reversed(str(error).splitlines()) if line and "[Op:" not in line
+        )
+        remedy = "Start the same command again; checkpoints are kept"
+        if "No space left" in str(error):
+            remedy = f"Free space in {workdir.path}, and start the same command again"
+        elif isinstance(error, tf.errors.ResourceExhaustedError):
+            remedy = (
+                "Out of memory: lower --batch_size, --num_views or --image_size or add "
+                "--mixed_precision, with a new --workdir"
+            )
+        details, path = "", workdir.file(workers.own_name("error.txt"))
+        with contextlib.suppress(OSError), open(path, "w") as file:
+            traceback.print_exc(file=file)
+            details = f", details in {path}"
+        raise RunFailedError(
+            f"{reason.strip()} ({type(error).__name__}{details}). {remedy}."
+        ) from error

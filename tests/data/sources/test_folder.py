@@ -1,0 +1,139 @@
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from msbreg_tf.data.sources.folder import find_images
+from msbreg_tf.data.sources.opening import open_source
+from msbreg_tf.run.config import DataConfig
+
+
+def flat(value: int) -> bytes:
+    return tf.io.encode_png(np.full((9, 9, 3), value, np.uint8)).numpy()
+
+
+@pytest.fixture
+def folder(tmp_path, jpegs):
+    """Six good images of one colour each, and four broken files, the first position among them."""
+    for value in range(6):
+        (tmp_path / f"good{value}.png").write_bytes(flat(10 * value))
+    (tmp_path / "a_first.JPG").write_bytes(b"hello, this is text")
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "truncated.jpeg").write_bytes(jpegs[0][: len(jpegs[0]) // 2])
+    (tmp_path / "gone.gif").symlink_to(tmp_path / "nowhere.gif")
+    return tmp_path
+
+
+BROKEN = ["a_first.JPG", "empty.png", "gone.gif", "truncated.jpeg"]
+
+
+def open_it(path):
+    return open_source(DataConfig(dataset="folder", data_dir=str(path)))
+
+
+def test_finds_images_by_extension_in_order_of_their_relative_paths(tmp_path):
+    names = ["b/2.JPG", "b/10.jpeg", "a.png", "b.bmp", "c/d/e.GIF"]
+    for name in [*names, "notes.txt", ".hidden.jpg", "b/._2.JPG", "c/jpg"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "c" / "loop").symlink_to(tmp_path)
+    assert find_images(tmp_path) == [str(tmp_path / name) for name in sorted(names)]
+
+
+def test_broken_files_are_replaced_in_place_and_named(folder):
+    source = open_it(folder)
+    assert source.num_images == 10
+    assert source.broken_files() == [str(folder / name) for name in BROKEN[:3]]  # on opening
+    records = dict(source.ordered(tf.constant([1, 2])).as_numpy_iterator())
+    assert sorted(records) == list(range(10))
+    decoded = tf.data.Dataset.from_tensor_slices([records[i] for i in range(10)]).map(source.decode)
+    seen = [int(image[0, 0, 0]) for image in decoded.as_numpy_iterator()]
+    again = [int(image[0, 0, 0]) for image in decoded.as_numpy_iterator()]
+    assert seen == again
+    for record, value in zip((records[i].decode() for i in range(10)), seen):
+        if "good" in record:
+            assert value == 10 * int(record[-5])
+        else:
+            assert value in range(0, 60, 10)
+    assert source.broken_files() == [str(folder / name) for name in BROKEN]
+
+
+def test_replacement_survives_another_broken_file(tmp_path):
+    """With one good file among twenty, most second candidates are broken too."""
+    for number in range(19):
+        (tmp_path / f"{number:02}.png").write_bytes(b"broken")
+    (tmp_path / "19.png").write_bytes(flat(77))
+    source = open_it(tmp_path)
+    images = source.ordered(tf.constant([0, 0])).map(lambda _, record: source.decode(record))
+    assert [int(image[0, 0, 0]) for image in images.as_numpy_iterator()] == [77] * 20
+    assert len(source.broken_files()) == 19
+
+
+def test_names_with_spaces_and_other_letters(tmp_path):
+    for name in ("blå bær.png", "a b.png", "日本.png"):
+        (tmp_path / name).write_bytes(flat(50))
+    (tmp_path / 'ødelagt "日本" \\.png').write_bytes(b"broken")
+    source = open_it(tmp_path)
+    images = source.ordered(tf.constant([0, 0])).map(lambda _, record: source.decode(record))
+    assert sum(int(image[0, 0, 0]) for image in images.as_numpy_iterator()) == 200
+    assert source.broken_files() == [str(tmp_path / 'ødelagt "日本" \\.png')]
+
+
+def test_order_starts_anywhere(folder):
+    source = open_it(folder)
+    seed = tf.constant([3, 4])
+    whole = list(source.ordered(seed).as_numpy_iterator())
+    assert list(source.ordered(seed, 4).as_numpy_iterator()) == whole[4:]
+    assert [i for i, _ in whole] != [i for i, _ in source.ordered(seed + 1).as_numpy_iterator()]
+
+
+def test_name_holds_no_path(folder):
+    assert open_it(folder).name == "folder"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, r"--data_dir is missing.*--data_dir=PATH"),
+        ({"data_dir": "/no/such"}, r"--data_dir=/no/such: no such folder"),
+        ({"data_dir": ".", "split": "test"}, r"--split=test: --dataset=folder has no splits"),
+    ],
+)
+def test_bad_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        open_source(DataConfig(dataset="folder", **settings))
+
+
+def test_folder_without_images(tmp_path):
+    (tmp_path / "x.txt").touch()
+    with pytest.raises(ValueError, match=r"no file below it ends in \.jpg"):
+        open_it(tmp_path)
+    (tmp_path / "x.jpg").touch()
+    with pytest.raises(ValueError, match=r"none of its 1 image files can be decoded.*x\.jpg"):
+        open_it(tmp_path)
+
+
+def test_a_moved_folder_gives_the_same_images_and_fingerprint(folder, tmp_path_factory):
+    moved = tmp_path_factory.mktemp("elsewhere") / "deeper"
+    shutil.copytree(folder, moved, symlinks=True)
+    values, fingerprints = [], []
+    for path in (folder, moved):
+        source = open_it(path)
+        decoded = source.ordered(tf.constant([1, 2])).map(lambda _, record: source.decode(record))  # noqa: B023
+        values.append([int(image[0, 0, 0]) for image in decoded.as_numpy_iterator()])
+        fingerprints.append(source.fingerprint)
+    assert values[0] == values[1]
+    assert fingerprints[0] == fingerprints[1]
+    (moved / "good0.png").rename(moved / "renamed.png")
+    assert open_it(moved).fingerprint != fingerprints[0]
+
+
+def test_the_list_of_broken_files_outlives_the_process(folder, tmp_path):
+    log = str(tmp_path / "broken_files")
+    for _ in range(2):  # a run, and the run that continues it
+        source = open_it(folder)
+        source.keep_broken_log(log)
+        list(source.ordered(tf.constant([1, 2])).map(lambda _, r: source.decode(r)).take(2))  # noqa: B023
+    assert set(source.broken_files()) >= {str(folder / name) for name in BROKEN[:3]}
+    assert len(source.broken_files()) <= len(BROKEN)
