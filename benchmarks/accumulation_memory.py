@@ -18,10 +18,9 @@ import time
 
 import msbreg_tf  # noqa: F401 - sets TensorFlow's environment, so it must come before TensorFlow
 
-from absl import flags  # isort: skip
-
 from benchmarks.peak_memory import peak_mib  # isort: skip
 from msbreg_tf.commands import cli  # isort: skip
+from msbreg_tf.run.config import PARTS, Config  # isort: skip
 
 STEPS = 3
 GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
@@ -54,9 +53,9 @@ def measure(settings: list[str]) -> dict[str, float]:
 
     from msbreg_tf.run.build import build_model
 
-    cli.define_flags()
-    flags.FLAGS(["accumulation_memory", *settings])
-    config = cli.config_from_flags()
+    command = cli.Command(PARTS, print)
+    parts, _ = cli.read_flags(command, ["accumulation_memory", *settings])
+    config = Config(*parts)
     model = build_model(config, total_steps=STEPS)
     size = config.data.image_size
     shape = [config.optimizer.batch_size, config.objective.num_views, size, size, 3]

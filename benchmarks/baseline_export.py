@@ -4,35 +4,41 @@
         --flagfile=flags/quickstart.cfg --seed=0
 """
 
+import dataclasses
+from typing import Optional
+
 import msbreg_tf  # noqa: F401 - sets TensorFlow's environment, so it must come before TensorFlow
 
-from absl import flags  # isort: skip
 from tensorflow import keras  # isort: skip
 
 from msbreg_tf.commands import cli  # isort: skip
 from msbreg_tf.run.build import build_model  # isort: skip
+from msbreg_tf.run.config import PARTS, Config  # isort: skip
 from msbreg_tf.run.export import export_encoder  # isort: skip
-
-FLAGS = flags.FLAGS
-flags.DEFINE_enum("baseline", "untrained", ["raw-pixels", "untrained"], "What to export.")
-flags.DEFINE_string("export", None, "Folder of the SavedModel.")
-cli.define_flags()
+from msbreg_tf.settings import Settings, setting  # isort: skip
 
 
-def main(argv):
-    del argv
-    config = cli.config_from_flags()
+@dataclasses.dataclass(frozen=True)
+class BaselineSettings(Settings):
+    """What to export, and where to."""
+
+    baseline: str = setting("untrained", "What to export.", choices=("raw-pixels", "untrained"))
+    export: Optional[str] = setting(None, "Folder of the SavedModel.")
+
+
+def main(own: BaselineSettings, *parts: Settings) -> None:
+    config = Config(*parts)
     size = config.data.image_size
     keras.utils.set_random_seed(config.run.seed)  # the same initial weights as the run's
-    if FLAGS.baseline == "untrained":
+    if own.baseline == "untrained":
         encoder = build_model(config, total_steps=1).encoder
     else:
         layers = [keras.Input([size, size, 3]), keras.layers.Flatten()]
         encoder = keras.Sequential(layers)
-    recipe = {"method": FLAGS.baseline, "seed": config.run.seed}
+    recipe = {"method": own.baseline, "seed": config.run.seed}
     metadata = {"step": 0, "recipe": config.settings() | recipe}
-    print(export_encoder(encoder, FLAGS.export, image_size=size, metadata=metadata))
+    print(export_encoder(encoder, own.export, image_size=size, metadata=metadata))
 
 
 if __name__ == "__main__":
-    cli.run(main, own_flags=("baseline", "export"))
+    cli.run(cli.Command((BaselineSettings, *PARTS), main), __doc__)

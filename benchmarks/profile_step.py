@@ -21,22 +21,20 @@ import tensorflow as tf  # isort: skip
 from tensorflow import keras  # isort: skip
 from tensorflow.tsl.profiler.protobuf import xplane_pb2  # isort: skip
 
-from msbreg_tf.run import callbacks  # isort: skip
+from msbreg_tf.method.optimization import LARS  # isort: skip
 from msbreg_tf.commands import cli
 
 from msbreg_tf.run.build import build_model, precision_policy  # isort: skip
-from msbreg_tf.augment.multiview import build_augmentation  # isort: skip
-from msbreg_tf.run.config import Config  # isort: skip
-from msbreg_tf.data.pipeline.views import ViewRecipe, view_batches  # isort: skip
-from msbreg_tf.data.sources.opening import open_source
+from msbreg_tf.run.build import build_augmentation  # isort: skip
+from msbreg_tf.run.config import PARTS, Config  # isort: skip
+from msbreg_tf.data.pipeline.views import ViewPlan, view_batches  # isort: skip
+from msbreg_tf.data.sources.table import open_source
 
-from msbreg_tf.run.determinism import make_sums_reproducible  # isort: skip
+from msbreg_tf.run.determinism import reproducible_sums  # isort: skip
 
 WARM_UP, STEPS = 3, 3
 WAITING = "IteratorGetNextOp::DoCompute"
 NETWORKS = re.compile("encoder|projector|predictor")  # in the names of their operations
-
-cli.define_flags()
 
 
 class Profile(keras.callbacks.Callback):
@@ -57,10 +55,13 @@ class Profile(keras.callbacks.Callback):
         tf.profiler.experimental.stop()
 
 
-def main(argv):
-    del argv
-    config = cli.config_from_flags()
-    make_sums_reproducible()
+def main(*parts):
+    config = Config(*parts)
+    with reproducible_sums():
+        measure(config)
+
+
+def measure(config: Config) -> None:
     keras.mixed_precision.set_global_policy(precision_policy(config.run.mixed_precision))
     model = build_model(config, total_steps=100)
     happened, _ = profile(model, config, noise(config))
@@ -78,18 +79,18 @@ def noise(config: Config) -> tf.data.Dataset:
 
 
 def real_views(config: Config) -> tf.data.Dataset:
-    recipe = ViewRecipe(
+    plan = ViewPlan(
         open_source(config.data),
         build_augmentation(config),
         batch_size=config.optimizer.batch_size,
         num_views=config.objective.num_views,
     )
-    return view_batches(recipe, num_steps=WARM_UP + STEPS)
+    return view_batches(plan, num_steps=WARM_UP + STEPS)
 
 
 def profile(model: keras.Model, config: Config, views: tf.data.Dataset):
     """[(name, ms)] of what happened in STEPS steps, and the seconds that they took."""
-    lars = callbacks.LARS(config.optimizer.trust_coefficient, config.optimizer.weight_decay)
+    lars = LARS(config.optimizer.trust_coefficient, config.optimizer.weight_decay)
     with tempfile.TemporaryDirectory() as folder:
         profiled = Profile(folder)
         model.fit(views, verbose=0, callbacks=[lars, profiled])
@@ -137,4 +138,4 @@ def events(folder: str) -> list[tuple[str, float]]:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(cli.Command(PARTS, main), __doc__)

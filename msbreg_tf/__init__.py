@@ -1,5 +1,11 @@
 """MSBReg in TensorFlow/Keras: self-supervised pretraining of image encoders.
 
+What a program may import stands in `__all__` below, for example
+
+    from msbreg_tf import Config, train, load_encoder
+
+and is imported at its first use, so that `import msbreg_tf` itself does not wait for TensorFlow.
+
 Letters, used everywhere as METHOD.md and the paper use them:
 
     B  images per replica        K  views per image
@@ -10,6 +16,7 @@ Views travel as one axis, `[B, K, H, W, 3]`; `[B·K, …]` lives only between on
 unflatten.
 """
 
+import importlib as _importlib
 import os as _os
 
 # Read once, when TensorFlow is first imported, so it must happen here. oneDNN is off by default on
@@ -19,3 +26,52 @@ _os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 _os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    # A run, from its settings to its export.
+    "Config": "run.config",
+    "config_from_settings": "run.config",
+    "train": "run.pretraining",
+    "export_encoder": "run.export",
+    # The method.
+    "MSBReg": "method.model",
+    "LARS": "method.optimization",
+    "WarmupCosine": "method.optimization",
+    "multiview_centroid_loss": "method.losses.centroid",
+    "singular_value_loss": "method.losses.singular_value",
+    "brownian_diffusive_loss": "method.losses.brownian",
+    "next_view_loss": "method.losses.next_view",
+    "uniformity_loss": "method.losses.uniformity",
+    # Networks and views.
+    "build_encoder": "networks.encoder",
+    "build_projector": "networks.heads",
+    "build_predictor": "networks.heads",
+    "MultiViewAugmentation": "augment.multiview",
+    # Settings, by room.
+    "AugmentSettings": "augment.settings",
+    "DataSettings": "data.settings",
+    "NetworkSettings": "networks.settings",
+    "ObjectiveSettings": "method.settings",
+    "OptimizerSettings": "method.settings",
+    "RunSettings": "run.settings",
+    # An exported encoder, and how good its features are.
+    "load_encoder": "evaluation.features.exported",
+    "knn_accuracy": "evaluation.knn",
+    "linear_probe": "evaluation.linear.probe",
+    # Errors that end a run.
+    "PreemptedError": "errors",
+    "RunFailedError": "errors",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'msbreg_tf' has no attribute {name!r}")
+    value = getattr(_importlib.import_module(f"msbreg_tf.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return [*globals(), *__all__]

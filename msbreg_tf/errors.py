@@ -15,3 +15,9 @@ class RunFailedError(RuntimeError):
 
 class PreemptedError(RuntimeError):
     """The run was asked to stop (SIGTERM, SIGINT), has saved its state, and can be continued."""
+
+
+def one_line(error: BaseException, limit: int = 200) -> str:
+    """What an error says, on one line of at most `limit` characters, or its type."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= limit else text[:limit] + "…"

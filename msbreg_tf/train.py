@@ -6,26 +6,7 @@ Prints a plan, trains, and writes checkpoints, metrics.jsonl, TensorBoard logs a
 into --workdir. Start the same command again after an interruption: it continues exactly.
 """
 
-import sys
-
-from msbreg_tf.commands import cli
-
-cli.define_flags()
-
-
-def main(argv):
-    del argv
-    config = cli.config_from_flags()
-
-    from msbreg_tf.run.pretraining import train  # late: --help does not wait for TensorFlow
-
-    train(config)
-
+from msbreg_tf.commands import cli, train
 
 if __name__ == "__main__":
-    try:
-        cli.run(main)
-    except SystemExit as end:
-        if "msbreg_tf.distributed.workers" in sys.modules:  # not if the flags were wrong
-            sys.modules["msbreg_tf.distributed.workers"].leave_at_once(end)
-        raise
+    train.leave_workers_at_exit(lambda: cli.run(train.COMMAND, __doc__))

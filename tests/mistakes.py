@@ -41,17 +41,19 @@ class Mistake(NamedTuple):
 
 
 PRETRAINING = "msbreg_tf/run/pretraining.py"
-ASSEMBLY = "msbreg_tf/run/build.py"
+BUILD = "msbreg_tf/run/build.py"
 MODEL = "msbreg_tf/method/model.py"
 OBJECTIVE = "msbreg_tf/method/objective.py"
 PLAN = "msbreg_tf/run/plan.py"
+LENGTH = "msbreg_tf/run/length.py"
 MONITORS = "msbreg_tf/run/callbacks/monitors.py"
-MULTIVIEW = "msbreg_tf/augment/multiview.py"
 TFDS = "msbreg_tf/data/sources/tfds.py"
 
 WIRING = "tests/test_wiring.py::"
 RUN = "tests/test_wiring_run.py::"
 COMPLETE = "tests/test_wiring_complete.py::"
+OPERATIONS = "tests/augment/test_operations.py::"
+TOOLS = "tests/tools/test_wiring.py::"
 
 _RATE = RUN + "test_the_learning_rate_in_force_at_every_logged_step"
 _KNN = RUN + "test_knn_looks_up_the_train_split_and_classifies_the_test_split"
@@ -66,34 +68,34 @@ MISTAKES = (
     Mistake(
         "the learning rate is base_lr, without N/256 · K",
         PRETRAINING,
-        "callbacks.WarmupCosine(self.config.max_lr,",
-        "callbacks.WarmupCosine(optimizer.base_lr,",
+        "WarmupCosine(self.config.max_lr,",
+        "WarmupCosine(optimizer.base_lr,",
         _RATE,
     ),
     Mistake(
         "LARS takes β for η and η for β",
         PRETRAINING,
-        "callbacks.LARS(optimizer.trust_coefficient, optimizer.weight_decay)",
-        "callbacks.LARS(optimizer.weight_decay, optimizer.trust_coefficient)",
+        "LARS(optimizer.trust_coefficient, optimizer.weight_decay)",
+        "LARS(optimizer.weight_decay, optimizer.trust_coefficient)",
         _LARS,
     ),
     Mistake(
         "the predictor ignores --norm",
-        ASSEMBLY,
-        'output_size=size, name="online_predictor", **norm',
-        'output_size=size, name="online_predictor"',
+        BUILD,
+        'size, **heads, synchronized=synchronized, name="online_predictor"',
+        'size, **(heads | {"norm": "batch"}), name="online_predictor"',
         _GROUPS,
     ),
     Mistake(
         "--momentum is ignored",
-        ASSEMBLY,
+        BUILD,
         "momentum=config.optimizer.momentum",
         "momentum=0.9",
         WIRING + "test_momentum",
     ),
     Mistake(
         "the run's seed does not reach the Brownian directions",
-        ASSEMBLY,
+        BUILD,
         "        seed=config.run.seed,\n",
         "",
         WIRING + "test_the_runs_seed_decides_the_brownian_directions_of_every_step",
@@ -107,18 +109,17 @@ MISTAKES = (
         "test_periodic_knn_classifies_the_test_images_by_the_train_images",
     ),
     Mistake(
-        "the logged spread is the constant 1",
+        "the logged std_spread is the constant 1",
         MODEL,
-        '"spread": _spread(prediction)}',
-        '"spread": tf.constant(1.0)}',
-        WIRING + "test_spread_is_that_of_the_prediction",
+        '"std_spread": _std_spread(p)}',
+        '"std_spread": tf.constant(1.0)}',
+        WIRING + "test_std_spread_is_that_of_the_prediction",
     ),
     Mistake(
         "tau_base may change when a run is continued",
-        "msbreg_tf/run/config.py",
-        '"Target decay τ at step 0; it rises to 1 by cosine (BYOL).", low=0, high=1\n',
-        '"Target decay τ at step 0; it rises to 1 by cosine (BYOL).", low=0, high=1, '
-        "changes_result=False\n",
+        "msbreg_tf/method/settings.py",
+        '"Target decay τ at step 0; it rises to 1 by cosine.",\n',
+        '"Target decay τ at step 0; it rises to 1 by cosine.",\n        changes_result=False,\n',
         COMPLETE + "test_what_a_resumed_run_may_change",
     ),
     Mistake(
@@ -132,8 +133,8 @@ MISTAKES = (
     Mistake(
         "the regularizers act on the other output",
         OBJECTIVE,
-        'prediction if c.regularize == "predictor" else projection',
-        'projection if c.regularize == "predictor" else prediction',
+        '{"predictor": self.p, "projector": self.y}',
+        '{"predictor": self.y, "projector": self.p}',
         _REGULARIZED,
     ),
     Mistake(
@@ -143,7 +144,7 @@ MISTAKES = (
         "    others = [v for v in model.online_variables if not lars.is_adapted(v)]",
         "others = [v for v in model.online_variables if lars.is_adapted(v)]\n"
         "    kernels = [v for v in model.online_variables if not lars.is_adapted(v)]",
-        "tests/test_plan.py::test_kernels_are_decayed_and_nothing_else",
+        "tests/run/test_plan.py::test_kernels_are_decayed_and_nothing_else",
     ),
     Mistake(
         "progress is shown ten times too fast",
@@ -175,7 +176,7 @@ MISTAKES = (
     ),
     Mistake(
         "the warm-up is cut to whole steps, not rounded",
-        PLAN,
+        LENGTH,
         "round(config.optimizer.warmup_epochs * per_epoch)",
         "int(config.optimizer.warmup_epochs * per_epoch)",
         _RATE,
@@ -183,8 +184,8 @@ MISTAKES = (
     Mistake(
         "--warmup_epochs is ignored",
         PRETRAINING,
-        "length.warmup_steps, length.total_steps),\n            callbacks.Stop",
-        "0, length.total_steps),\n            callbacks.Stop",
+        "length.warmup_steps, length.total_steps),\n            Stop",
+        "0, length.total_steps),\n            Stop",
         _RATE,
     ),
     Mistake(
@@ -196,17 +197,17 @@ MISTAKES = (
     ),
     Mistake(
         "the blur's smallest and largest sigma are exchanged",
-        MULTIVIEW,
-        "blur_sigma=(augment.blur_sigma_min, augment.blur_sigma_max)",
-        "blur_sigma=(augment.blur_sigma_max, augment.blur_sigma_min)",
-        RUN + "test_every_setting_of_the_views_reaches_the_layer",
+        "msbreg_tf/augment/operations/blur.py",
+        "uniform_in(settings.blur_sigma_min, settings.blur_sigma_max,",
+        "uniform_in(settings.blur_sigma_max, settings.blur_sigma_min,",
+        OPERATIONS + "test_sigma_runs_from_the_smallest_to_the_largest",
     ),
     Mistake(
         "brightness is taken for contrast",
-        MULTIVIEW,
-        "contrast=augment.contrast,",
-        "contrast=augment.brightness,",
-        RUN + "test_every_setting_of_the_views_reaches_the_layer",
+        "msbreg_tf/augment/operations/jitter.py",
+        'contrast=1 + change("contrast"),',
+        'contrast=1 + change("brightness"),',
+        OPERATIONS + "test_every_jitter_strength_is_that_of_its_own_name",
     ),
     Mistake(
         "--keep_checkpoints is ignored",
@@ -218,78 +219,78 @@ MISTAKES = (
     Mistake(
         "checkpoints are saved every --log_every steps",
         PRETRAINING,
-        "callbacks.SaveCheckpoints(self.checkpoints, run.checkpoint_every,",
-        "callbacks.SaveCheckpoints(self.checkpoints, run.log_every,",
+        "SaveCheckpoints(self.checkpoints, run.checkpoint_every,",
+        "SaveCheckpoints(self.checkpoints, run.log_every,",
         _KEPT,
     ),
     Mistake(
         "metrics are logged every --checkpoint_every steps",
         PRETRAINING,
-        "callbacks.LogMetrics(file, run.log_every,",
-        "callbacks.LogMetrics(file, run.checkpoint_every,",
+        "LogMetrics(file, run.log_every,",
+        "LogMetrics(file, run.checkpoint_every,",
         RUN + "test_log_every_decides_the_lines",
     ),
     Mistake(
         "hidden_size and projection_size are exchanged",
-        ASSEMBLY,
+        BUILD,
         "hidden, size = network.heads()",
         "size, hidden = network.heads()",
         WIRING + "test_hidden_and_projection_size",
     ),
     Mistake(
         "--stem is ignored",
-        ASSEMBLY,
-        "        stem=network.stem,\n",
-        "",
+        "msbreg_tf/networks/resnet.py",
+        "        settings.stem,\n",
+        '        "cifar",\n',
         WIRING + "test_stem",
     ),
     Mistake(
         "batch norm is not synchronised over replicas",
-        ASSEMBLY,
-        '"synchronized": synchronized}',
-        '"synchronized": False}',
+        BUILD,
+        "        synchronized = tf.distribute.get_strategy().num_replicas_in_sync > 1\n",
+        "        synchronized = False\n",
         WIRING + "test_batch_norm_is_synchronised_for_several_replicas_only",
     ),
     Mistake(
         "--accumulate_steps is ignored",
-        ASSEMBLY,
+        BUILD,
         "accumulate_steps=config.optimizer.accumulate_steps,",
         "accumulate_steps=1,",
         WIRING + "test_accumulate_steps_divides_the_batch",
     ),
     Mistake(
         "16-bit precision is used unless asked for",
-        ASSEMBLY,
+        BUILD,
         "if not mixed:",
         "if mixed:",
         RUN + "test_workdir_and_precision_of_a_training",
     ),
     Mistake(
         "--strategy=one takes all devices",
-        ASSEMBLY,
+        BUILD,
         'kind in ("auto", "multi_worker") and several',
         "several",
         WIRING + "test_strategy_and_cpu_devices",
     ),
     Mistake(
-        "λ_s and λ_b are exchanged",
+        "the singular value loss is weighted by λ_b",
         OBJECTIVE,
-        '{"singular_value": c.lambda_s, "brownian": c.lambda_b}',
-        '{"singular_value": c.lambda_b, "brownian": c.lambda_s}',
+        'weight="lambda_s",',
+        'weight="lambda_b",',
         _WEIGHTS,
     ),
     Mistake(
         "--centroid is ignored",
         OBJECTIVE,
-        "losses.multiview_centroid_loss(prediction, target, c.centroid)",
-        "losses.multiview_centroid_loss(prediction, target)",
+        "losses.multiview_centroid_loss(e.p, e.z, e.settings.centroid)",
+        "losses.multiview_centroid_loss(e.p, e.z)",
         WIRING + "test_attractions_by_value",
     ),
     Mistake(
         "--singular_value_form is ignored",
         OBJECTIVE,
-        "losses.singular_value_loss(rows, c.singular_value_form)",
-        "losses.singular_value_loss(rows)",
+        "losses.singular_value_loss(e.regularized_rows, e.settings.singular_value_form)",
+        "losses.singular_value_loss(e.regularized_rows)",
         WIRING + "test_singular_value_form",
     ),
     Mistake(
@@ -323,14 +324,14 @@ MISTAKES = (
     Mistake(
         "--cache_mb is ignored",
         TFDS,
-        "limit = config.cache_mb * _MIB",
-        "limit = 4096 * _MIB",
+        "fits = _estimated_bytes(builder, count) < settings.cache_mb * MIB",
+        "fits = _estimated_bytes(builder, count) < 4096 * MIB",
         RUN + "test_cache_mb_and_shuffle_buffer",
     ),
     Mistake(
         "--shuffle_buffer is ignored",
         TFDS,
-        "StreamSource(name, records, count, config.shuffle_buffer, shape)",
+        "StreamSource(name, records, count, settings.shuffle_buffer, shape)",
         "StreamSource(name, records, count, 16384, shape)",
         RUN + "test_cache_mb_and_shuffle_buffer",
     ),
@@ -361,6 +362,111 @@ MISTAKES = (
         'for flag in ("knn_train_split", "knn_test_split"):',
         'for flag in ("knn_test_split", "knn_train_split"):',
         RUN + "test_data_dir_reaches_images_and_knn",
+    ),
+    Mistake(
+        "the run ignores the settings of the views",
+        BUILD,
+        "        config.augment, num_views",
+        "        num_views",
+        RUN + "test_every_setting_of_the_views_reaches_the_layer",
+    ),
+    Mistake(
+        "solarisation inverts above the whole of white",
+        "msbreg_tf/augment/operations/solarize.py",
+        "WHITE * settings.solarize_threshold",
+        "WHITE",
+        OPERATIONS + "test_probabilities_and_thresholds",
+    ),
+    Mistake(
+        "an operation that is left out by name is applied all the same",
+        "msbreg_tf/augment/operations/table.py",
+        "if name not in operations and operation.probability",
+        "if name in operations and operation.probability",
+        OPERATIONS + "test_only_leaves_every_other_operation_out",
+    ),
+    Mistake(
+        "an evaluation learns from the test split",
+        "msbreg_tf/evaluation/protocols/protocol.py",
+        'train = self.features(self.given["train_split"])',
+        'train = self.features(self.given["test_split"])',
+        TOOLS + "test_shared_flags_and_the_vote",
+    ),
+    Mistake(
+        "--temperature is ignored",
+        "msbreg_tf/evaluation/protocols/knn.py",
+        "            temperature=settings.temperature,\n            on_block",
+        "            on_block",
+        TOOLS + "test_shared_flags_and_the_vote",
+    ),
+    Mistake(
+        "the linear classifier ignores --momentum",
+        "msbreg_tf/evaluation/linear/classifiers.py",
+        "            settings.momentum,\n",
+        "            0.9,\n",
+        "tests/evaluation/linear/test_probe.py::test_every_setting_of_the_training_by_hand",
+    ),
+    Mistake(
+        "fine-tuning exchanges the rates of classifier and encoder",
+        "msbreg_tf/evaluation/finetune/training.py",
+        "model.compile(sgd(settings.classifier_lr), body)",
+        "model.compile(body, sgd(settings.classifier_lr))",
+        TOOLS + "test_fine_tuning_settings_arrive",
+    ),
+    Mistake(
+        "fine-tuning ignores --crop_area_min",
+        "msbreg_tf/evaluation/finetune/training.py",
+        'only("crop", "flip", crop_area_min=settings.crop_area_min)',
+        'only("crop", "flip")',
+        TOOLS + "test_fine_tuning_settings_arrive",
+    ),
+    Mistake(
+        "fine-tuning reads all labels whatever --fraction is",
+        "msbreg_tf/evaluation/finetune/training.py",
+        "class_balanced(labels, settings.fraction, settings.seed)",
+        "class_balanced(labels, 1.0, settings.seed)",
+        TOOLS + "test_fine_tuning_settings_arrive",
+    ),
+    Mistake(
+        "geometry ignores --seed",
+        "msbreg_tf/evaluation/protocols/geometry.py",
+        "chosen = source.ordered(order_seed(seed, 0))",
+        "chosen = source.ordered(order_seed(0, 0))",
+        TOOLS + "test_geometry_settings_decide_images_and_views",
+    ),
+    Mistake(
+        "--costs is ignored",
+        "msbreg_tf/evaluation/protocols/svm.py",
+        "            costs=settings.costs,\n",
+        "",
+        TOOLS + "test_svm_settings_reach_the_machines",
+    ),
+    Mistake(
+        "a worker of the input engine ignores --port",
+        "msbreg_tf/commands/data_service.py",
+        "port = given + number if given else 0",
+        "port = 0",
+        TOOLS + "test_the_input_engine_starts_what_it_is_told",
+    ),
+    Mistake(
+        "a term of a method is silently left out",
+        OBJECTIVE,
+        "if self.settings.method in term.methods\n        }",
+        'if self.settings.method in term.methods and name != "brownian"\n        }',
+        "tests/method/test_objective.py::test_weights_by_method_in_the_order_of_the_table",
+    ),
+    Mistake(
+        "a setting's upper limit is not checked",
+        "msbreg_tf/settings.py",
+        "and (s.high is None or value <= s.high)",
+        "",
+        "tests/test_settings.py::test_a_value_outside_its_range_is_refused",
+    ),
+    Mistake(
+        "a run of another version is continued",
+        "msbreg_tf/files/workdir.py",
+        'if recorded["arithmetic"] != ARITHMETIC:',
+        "if False:",
+        "tests/files/test_workdir.py::test_a_run_of_another_arithmetic_is_not_continued",
     ),
 )
 

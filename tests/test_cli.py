@@ -1,20 +1,23 @@
+"""Command lines: flags, help, one-line errors, and the recipes that are shipped."""
+
 import glob
-import json
 import os
 import re
 import subprocess
 import sys
 
-import numpy as np
 import pytest
+from absl import flags as absl_flags
 
-from msbreg_tf.commands import cli
-from msbreg_tf.run.config import Config, config_from_settings
-from tools import _eval_flags
+from msbreg_tf.commands import cli, evaluate, train
+from msbreg_tf.errors import PreemptedError, RunFailedError
+from msbreg_tf.evaluation.protocols.table import PROTOCOLS
+from msbreg_tf.run.config import Config
+from tests.commands import COMMANDS
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RECIPES = sorted(glob.glob(os.path.join(ROOT, "flags", "*.cfg")))
-PROTOCOLS = sorted(glob.glob(os.path.join(ROOT, "flags", "eval", "*.cfg")))
+EVALUATIONS = sorted(glob.glob(os.path.join(ROOT, "flags", "eval", "*.cfg")))
 
 
 def relative(path):
@@ -22,7 +25,7 @@ def relative(path):
 
 
 def run(*arguments, module="msbreg_tf.train"):
-    """Runs a command line with flags parsed only, as a user would start it."""
+    """Runs a command line in a process of its own, as a user would start it."""
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
@@ -32,138 +35,213 @@ def run(*arguments, module="msbreg_tf.train"):
     )
 
 
-def parse_recipe(path):
-    """A .cfg as {name: text}, by the rules of absl."""
+def config_of(path):
+    """The `Config` of a recipe."""
+    parts, _ = cli.read_flags(train.COMMAND, ["train", f"--flagfile={path}"])
+    return Config(*parts)
+
+
+def header_of(path):
     with open(path) as file:
-        lines = [line.strip() for line in file if line.strip() and not line.startswith("#")]
-    assert all(line.startswith("--") for line in lines), "absl takes anything else as a value"
-    return dict(line[2:].split("=", 1) for line in lines)
+        return "".join(line for line in file if line.startswith("#"))
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=relative)
-def test_every_recipe_is_valid_and_holds_only_known_flags(path):
-    defaults = Config().settings()
-    settings = {}
-    for name, text in parse_recipe(path).items():
-        default = defaults[name]  # KeyError: no such flag
-        kind = type(default) if default is not None else float
-        settings[name] = kind(text) if kind is not bool else text == "true"
-    config_from_settings(settings)
-
-
-@pytest.mark.parametrize("path", RECIPES + PROTOCOLS, ids=relative)
+@pytest.mark.parametrize("path", RECIPES + EVALUATIONS, ids=relative)
 def test_every_recipe_opens_with_its_command_and_its_honest_result(path):
-    with open(path) as file:
-        header = "".join(line for line in file if line.startswith("#"))
+    header = header_of(path)
     assert "python -m" in header or "make " in header
     assert "not yet run" in header.lower() or "RESULTS.md" in header
 
 
-@pytest.mark.parametrize("path", PROTOCOLS, ids=relative)
-def test_every_protocol_parses_with_its_tool(path):
-    with open(path) as file:
-        (tool,) = set(re.findall(r"python -m (tools\.\w+)", file.read()))
-    result = run(f"--flagfile={path}", "--only_check_args", module=tool)
-    assert result.returncode == 0, result.stderr
-    wrong = run(f"--flagfile={path}", "--no_such_flag=1", "--only_check_args", module=tool)
-    assert wrong.returncode == 2  # so checking means something
+@pytest.mark.parametrize("path", EVALUATIONS, ids=relative)
+def test_every_protocols_recipe_is_read_by_its_tool(path):
+    (tool,) = set(re.findall(r"python -m (tools\.\w+)", header_of(path)))
+    argv = ["tool", f"--flagfile={path}"]
+    cli.read_flags(COMMANDS[tool], argv)
+    with pytest.raises(ValueError, match="no_such_flag"):
+        cli.read_flags(COMMANDS[tool], [*argv, "--no_such_flag=1"])
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("stl10", {"base_lr": "0.5", "epochs": "320", "lambda_b": "0.05", "encoder": "resnet18"}),
-        ("imagenet100", {"base_lr": "0.4", "epochs": "320", "lambda_b": "0.5"}),
-        ("imagenet", {"base_lr": "0.15", "epochs": "300", "encoder": "resnet50"}),
-        ("cifar10", {"stem": "cifar", "image_size": "32"}),
-    ],
-)
-def test_recipes_follow_the_supplement(name, expected):
-    recipe = parse_recipe(os.path.join(ROOT, "flags", f"{name}.cfg"))
-    assert expected.items() <= recipe.items()
-    assert (recipe["batch_size"], recipe["warmup_epochs"]) == ("512", "10")
-    assert (recipe["num_views"], recipe["lambda_s"]) == ("4", "0.004")
+# What the supplement says of each run, and what it leaves to us; everything else is the default.
+PAPER = {
+    # Section 1.1, Table 4 (λ_b, batch norm).
+    "stl10": {"dataset": "stl10", "split": "train+unlabelled", "image_size": 96, "lambda_b": 0.05},
+    # Section 1.1 (base_lr 0.4), Table 5 (K = 4, λ_s, λ_b).
+    "imagenet100": {
+        "dataset": "imagenet100", "image_size": 224, "base_lr": 0.4,
+        "knn_test_split": "validation",
+    },
+    # Section 1.1: ResNet-50, base_lr 0.15, 300 epochs.
+    "imagenet": {
+        "dataset": "imagenet2012", "image_size": 224, "encoder": "resnet50", "base_lr": 0.15,
+        "epochs": 300, "knn_test_split": "validation",
+    },
+    # Ours, after STL-10's.
+    "cifar10": {"dataset": "cifar10", "stem": "cifar", "lambda_b": 0.05},
+    "folder": {"dataset": "folder", "image_size": 96, "lambda_b": 0.05},
+    "quickstart": {
+        "encoder_width": 16, "stem": "cifar", "lambda_b": 0.05, "base_lr": 2.0, "batch_size": 256,
+        "epochs": 12, "warmup_epochs": 1.0, "tau_base": 0.9, "checkpoint_every": 50,
+    },
+}  # fmt: skip
 
 
-def test_help_names_every_flag_with_default_and_purpose():
-    result = run("--help")
+@pytest.mark.parametrize("path", RECIPES, ids=relative)
+def test_a_recipe_differs_from_the_defaults_where_its_source_says_so_and_nowhere_else(path):
+    defaults = Config().settings()
+    name = os.path.basename(path).removesuffix(".cfg")
+    differing = {k: v for k, v in config_of(path).settings().items() if v != defaults[k]}
+    assert differing == PAPER[name]
+
+
+def test_the_defaults_are_those_of_the_supplement():
+    """Section 1.1 (optimisation), Table 1 (views), Table 5 at K = 4 (λ_s, λ_b)."""
+    expected = {
+        "base_lr": 0.5, "batch_size": 512, "epochs": 320, "warmup_epochs": 10.0,
+        "weight_decay": 1e-5, "momentum": 0.9, "trust_coefficient": 0.001, "num_views": 4,
+        "lambda_s": 0.004, "lambda_b": 0.5, "tau_base": 0.99, "flip_probability": 0.5,
+        "jitter_probability": 0.8, "brightness": 0.4, "contrast": 0.4, "saturation": 0.2,
+        "hue": 0.1, "grey_probability": 0.2, "solarize_probability": 0.2,
+    }  # fmt: skip
+    assert expected.items() <= Config().settings().items()
+
+
+@pytest.mark.parametrize("tool", COMMANDS)
+def test_help_names_every_flag_with_default_and_purpose(tool):
+    text = cli.help_text(COMMANDS[tool], "What it does.")
+    assert text.startswith("What it does.")
+    parts, _ = cli.read_flags(COMMANDS[tool], ["tool"])
+    values = [value for part in parts for value in part.values().values()]
+    names = cli.flag_names(COMMANDS[tool])
+    assert len(values) == len(names) == len(set(names))
+    for name in names:
+        (found,) = re.findall(rf"^  --{name}(?: \(default: .*\))?\n      (\S.*)$", text, re.M)
+        assert found
+    assert max(len(line) for line in text.splitlines()) <= 110
+
+
+def test_help_needs_no_tensorflow_and_no_valid_flags():
+    result = run("--help", "--num_views=1")
     assert result.returncode == 0
-    for name, default in Config().settings().items():
-        assert f"--{name}" in result.stdout
-        if default is not None:
-            assert f"--{name} (default: {default})" in result.stdout
-    assert max(len(line) for line in result.stdout.splitlines()) <= 110
+    assert "--lambda_s (default: 0.004)" in result.stdout
+    code = "import sys, tools.{0}, msbreg_tf.commands.{0}; print('tensorflow' in sys.modules)"
+    for tool in ("compare", "embed", "parity", "quickstart", "preview_views", "data_service"):
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(tool)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == "False\n", tool
+
+
+def test_importing_the_entry_points_defines_no_flags():
+    code = (
+        "from absl import flags, logging, app; before = set(flags.FLAGS);"
+        "import msbreg_tf.train, tools.finetune, tools.parity, tools.quickstart, tools.compare;"
+        "import msbreg_tf.commands.train; print(sorted(set(flags.FLAGS) - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
-        (["--num_views=1"], ["--num_views=1", "at least 2"]),
-        (["--num_views=many"], ["num_views", "many"]),
-        (["--lamda_s=1"], ["lamda_s", "lambda_s"]),
-        (["--flagfile=flags/none.cfg"], ["none.cfg"]),
-        (["quickstart"], ["quickstart"]),
-        ([], ["--workdir"]),
+        (["--num_views=1"], "--num_views=1: expected a whole number, at least 2."),
+        (["--num_views=many"], "--num_views=many: expected a whole number, at least 2."),
+        (["--lambda_b=inf"], "--lambda_b=inf: expected a number, at least 0."),
+        (["--lambda_s=nan"], "--lambda_s=nan: expected a number, at least 0."),
+        (["--momentum=1"], "--momentum=1.0: expected a number, at least 0 and less than 1."),
+        (["--mixed_precision=maybe"], "--mixed_precision=maybe: expected true or false."),
+        (["--norm=instance"], "--norm=instance: expected one of batch, layer, group_ws."),
+        (["--lamda_s=1"], "Unknown command line flag 'lamda_s'. Did you mean: lambda_"),
+        (["--flagfile=none.cfg"], "--flagfile=none.cfg: it can't be read. Correct the path."),
+        (["quickstart"], "unexpected argument 'quickstart': flags look like --name=value."),
+        (["--method=byol"], "--num_views=4: --method=byol compares two views."),
     ],
 )
-def test_bad_flags_end_with_one_line(arguments, words):
-    result = run(*arguments)
-    assert result.returncode == 2
-    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert all(word in line for word in words)
-    assert "Traceback" not in result.stderr
+def test_bad_flags_say_flag_value_and_what_was_expected(arguments, message):
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
+        cli.read_flags(train.COMMAND, ["train", *arguments])
+    assert "\n" not in str(error.value)
 
 
-def test_flags_after_the_flagfile_override_it():
-    result = run("--flagfile=flags/stl10.cfg", "--lambda_b=-1")
-    assert "--lambda_b=-1" in result.stderr
+def test_bad_flags_end_with_one_line_and_no_traceback():
+    for arguments, words in ((["--num_views=1"], "--num_views=1"), ([], "--workdir is missing")):
+        result = run(*arguments)
+        assert result.returncode == 2
+        (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+        assert words in line
+        assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("bug", "words"),
-    [
-        (lambda: int("x"), "invalid literal"),
-        (lambda: json.loads("{"), "Expecting property name"),
-        (lambda: np.zeros(3).reshape(2), "cannot reshape"),
-    ],
-)
-def test_a_foreign_value_error_is_a_bug_and_keeps_its_traceback(bug, words):
-    with pytest.raises(ValueError, match=words):
-        cli.guarded(lambda argv: bug())([])
+def test_switches_and_flags_after_the_flagfile():
+    argv = ["train", "--flagfile=flags/stl10.cfg", "--lambda_b=0.25", "--mixed_precision"]
+    config = Config(*cli.read_flags(train.COMMAND, argv)[0])
+    assert (config.objective.lambda_b, config.run.mixed_precision) == (0.25, True)
+    parts, only_check = cli.read_flags(
+        train.COMMAND, ["train", "--nomixed_precision", "--only_check_args"]
+    )
+    assert (Config(*parts).run.mixed_precision, only_check) == (False, True)
 
 
-def test_a_value_error_of_ours_is_bad_input_in_one_line(capsys):
+def test_only_checking_runs_nothing():
+    done = []
+    command = cli.Command((Config().run.__class__,), done.append)
+    cli.run(command, "", ["x", "--only_check_args"])
+    assert done == []
+    cli.run(command, "", ["x", "--seed=3"])
+    assert [settings.seed for settings in done] == [3]
+
+
+def test_an_unknown_protocol_is_refused():
+    with pytest.raises(ValueError, match="protocol=clustering: expected one of knn, linear"):
+        evaluate.command("clustering")
+    assert set(PROTOCOLS) == {"knn", "linear", "finetune", "svm", "geometry"}
+
+
+def ours():
+    """Raises what our own code raises for bad input."""
+    from msbreg_tf.networks.resnet import build_resnet
+
+    build_resnet("resnet18", image_size=8)
+
+
+def test_a_value_error_of_ours_is_bad_input_in_one_line_with_dashes(capsys):
     with pytest.raises(SystemExit) as end:
-        cli.guarded(lambda argv: config_from_settings({"num_views": 1}))([])
+        cli.guarded(ours, ["image_size", "stem"])()
     assert end.value.code == 2
-    assert capsys.readouterr().err == "error: --num_views=1: expected at least 2.\n"
+    assert capsys.readouterr().err == (
+        "error: --image_size=8: --stem=imagenet shrinks images 32 times; expected at least 32, or "
+        "--stem=cifar.\n"
+    )
 
 
-def readme_commands():
-    with open(os.path.join(ROOT, "README.md")) as file:
-        blocks = re.findall(r"```(?:sh|bash)\n(.*?)```", file.read(), re.DOTALL)
-    text = "\n".join(blocks).replace("\\\n", " ")
-    return [
-        line
-        for line in text.splitlines()
-        if re.match(r"(\.venv/bin/)?python -m (msbreg_tf|tools)", line)
-    ]
+def test_a_foreign_value_error_is_a_bug_and_keeps_its_traceback():
+    with pytest.raises(ValueError, match="invalid literal"):
+        cli.guarded(lambda: int("x"))()
 
 
-def test_every_readme_command_parses():
-    commands = readme_commands()
-    assert commands
-    for command in commands:
-        module = command.split(" -m ")[1].split()[0]
-        path = os.path.join(ROOT, *module.split("."))
-        assert os.path.exists(path + ".py"), command
-        with open(path + ".py") as file:
-            source = file.read()
-        own = set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", source))
-        own |= set(_eval_flags.NAMES) if "_eval_flags" in source else set()
-        if "training_flags=False" not in source:
-            own |= Config().settings().keys()
-        for name in re.findall(r"--(\w+)", command):
-            assert name in own | {"flagfile", "help"}, f"{name} in: {command}"
-        for recipe in re.findall(r"--flagfile=(\S+)", command):
-            assert os.path.exists(os.path.join(ROOT, recipe)), command
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (RunFailedError("the disk is full."), 1, "error: the disk is full.\n"),
+        (PreemptedError("saved."), 42, "saved.\n"),
+        (KeyboardInterrupt(), 130, "error: interrupted; start the same command again.\n"),
+    ],
+)
+def test_exit_codes(error, code, said, capsys):
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        cli.guarded(main)()
+    assert (end.value.code, capsys.readouterr().err) == (code, said)
+
+
+def test_absl_flags_of_other_programs_are_left_alone():
+    assert "lambda_s" not in absl_flags.FLAGS

@@ -171,7 +171,7 @@ def test_hidden_and_projection_size():
 
 
 def test_image_size_is_checked_by_the_encoder():
-    with pytest.raises(ValueError, match="--image_size=16"):
+    with pytest.raises(ValueError, match="image_size=16"):
         built(stem="imagenet", image_size=16)
 
 
@@ -198,7 +198,7 @@ def test_momentum():
 def test_a_method_has_its_terms_with_their_own_weights(changes, weights):
     views = random_views(changes.get("num_views", 4))
     metrics = built(**changes).train_step(views)
-    terms = metrics.keys() - {"loss", "tau", "spread", "gradient_norm"}
+    terms = metrics.keys() - {"loss", "tau", "std_spread", "gradient_norm"}
     assert terms == weights.keys()
     expected = sum(weight * float(metrics[name]) for name, weight in weights.items())
     assert float(metrics["loss"]) == pytest.approx(expected, rel=1e-5)
@@ -261,10 +261,10 @@ def test_the_runs_seed_decides_the_brownian_directions_of_every_step(twin):
         assert measured == pytest.approx(expected, abs=1e-5)
 
 
-def test_spread_is_that_of_the_prediction(twin):
+def test_std_spread_is_that_of_the_prediction(twin):
     prediction, _, _ = embeddings(twin, random_views(2))
     expected = np.sqrt(8) * prediction.reshape(-1, 8).std(axis=0).mean()
-    measured = float(built(num_views=2).train_step(random_views(2))["spread"])
+    measured = float(built(num_views=2).train_step(random_views(2))["std_spread"])
     assert measured == pytest.approx(expected, rel=1e-4)
     assert 0.0 < measured < 1.0
 
@@ -291,7 +291,7 @@ def test_accumulate_steps_divides_the_batch(twin):
 def test_augment_on_the_device_makes_the_model_augment():
     assert built(augment_on="host").augment is None
     layer = built(augment_on="device", num_views=3, image_size=24).augment
-    assert (layer.augment_on, layer.num_views, layer.image_size) == ("device", 3, 24)
+    assert (layer.settings.augment_on, layer.num_views, layer.image_size) == ("device", 3, 24)
 
 
 # Devices

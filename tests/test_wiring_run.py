@@ -15,18 +15,20 @@ import tensorflow_datasets as tfds
 from tensorflow import keras
 
 from msbreg_tf.augment.draws import image_draws
-from msbreg_tf.augment.multiview import MultiViewAugmentation, build_augmentation
+from msbreg_tf.augment.multiview import MultiViewAugmentation
+from msbreg_tf.augment.settings import AugmentSettings
 from msbreg_tf.data.pipeline.seeds import order_seed, views_seed
 from msbreg_tf.data.sources.imagenet100 import WNIDS
-from msbreg_tf.data.sources.opening import open_source
 from msbreg_tf.data.sources.sample import load_sample
 from msbreg_tf.data.sources.source import MemorySource
+from msbreg_tf.data.sources.table import open_source
 from msbreg_tf.data.sources.tfds import StreamSource
 from msbreg_tf.distributed.workers import Workers
 from msbreg_tf.evaluation.features.extract import extract_features
 from msbreg_tf.evaluation.knn import knn_accuracy
 from msbreg_tf.files.workdir import Workdir
-from msbreg_tf.run import callbacks, pretraining
+from msbreg_tf.run import pretraining
+from msbreg_tf.run.build import build_augmentation
 from msbreg_tf.run.config import config_from_settings
 
 # The 1,000 images of the sample's 'test': 15 steps an epoch, 30 in all; 6.75 of warm-up, hence 7.
@@ -68,12 +70,6 @@ AUGMENTATION = {
     "solarize_probability": 0.19,
     "solarize_threshold": 0.21,
 }
-BY_HAND = dict(
-    num_views=3, image_size=16, area=(0.2, 0.7), max_ratio=2.0, flip_probability=0.11,
-    jitter_probability=0.12, brightness=0.13, contrast=0.14, saturation=0.15, hue=0.16,
-    grey_probability=0.17, blur_probability=0.18, blur_sigma=(0.5, 1.5),
-    solarize_probability=0.19, solarize_threshold=0.21,
-)  # fmt: skip
 
 
 def settings(**changes):
@@ -149,12 +145,12 @@ def test_tau_at_every_logged_step(trained):
 
 def test_trust_coefficient_and_weight_decay_reach_the_gradients(trained):
     run, _, _ = trained
-    lars = of_kind(run._callbacks(), callbacks.LARS)
+    lars = of_kind(run._callbacks(), pretraining.LARS)
     assert (lars.trust_coefficient, lars.weight_decay) == (0.002, 0.03)
     lars.set_model(run.model)
     lars.on_train_begin()
     weight = tf.Variable([[3.0, 0.0], [0.0, 4.0]])
-    (adapted,), _ = run.model.gradient_transform([tf.ones([2, 2])], [weight])
+    (adapted,), _ = run.model.lars.adapt([tf.ones([2, 2])], [weight])
     decayed = np.ones([2, 2]) + 0.03 * weight.numpy()
     expected = 0.002 * 5 / np.linalg.norm(decayed) * decayed
     np.testing.assert_allclose(adapted, expected, rtol=1e-5)
@@ -187,7 +183,8 @@ def test_the_first_batch_by_hand(build_run, augment_on):
     )[:64]
     draws = tf.stack([image_draws(folded(0, 1), index, 3) for index in order])
     inputs = {"images": tf.gather(images, order), "draws": draws}
-    layer = MultiViewAugmentation(**BY_HAND, augment_on=augment_on)
+    chosen = AugmentSettings(**AUGMENTATION, augment_on=augment_on)
+    layer = MultiViewAugmentation(chosen, num_views=3, image_size=16)
     expected = layer(inputs)["images"]
     assert expected.shape == (64, 3, 16, 16, 3)
     if augment_on == "host":
@@ -196,7 +193,7 @@ def test_the_first_batch_by_hand(build_run, augment_on):
     else:
         np.testing.assert_array_equal(batch["images"], inputs["images"])
         np.testing.assert_array_equal(batch["draws"], draws)
-        np.testing.assert_array_equal(run.model.augment.views_of(batch), expected)
+        np.testing.assert_array_equal(run.model.augment.finish_views(batch), expected)
 
 
 def test_order_and_views_have_seeds_of_their_own():
@@ -205,27 +202,29 @@ def test_order_and_views_have_seeds_of_their_own():
 
 
 def test_every_setting_of_the_views_reaches_the_layer(build_run):
-    def arguments(layer):
-        return {name: value for name, value in layer.get_config().items() if name != "name"}
-
+    """And from there the views: tests/augment/test_operations.py."""
     for augment_on in ("host", "device"):
         run = build_run(augment_on=augment_on, **AUGMENTATION)
-        expected = arguments(MultiViewAugmentation(**BY_HAND, augment_on=augment_on))
-        assert arguments(run.augment) == expected
-    assert arguments(run.model.augment) == expected
+        expected = AugmentSettings(**AUGMENTATION, augment_on=augment_on)
+        layer = run.augment
+        assert (layer.settings, layer.num_views, layer.image_size) == (expected, 3, 16)
+    assert run.model.augment.settings == expected
     values = [*AUGMENTATION.values()]
     assert len(set(values)) == len(values)  # so that an exchange is seen
 
 
 def test_blur_follows_the_image_size_unless_it_is_given():
-    assert build_augmentation(settings(image_size=32)).blur_probability == 0.0
-    assert build_augmentation(settings(image_size=33)).blur_probability == 1.0
-    assert build_augmentation(settings(image_size=16, blur_probability=0.3)).blur_probability == 0.3
+    def blur(**changes):
+        return build_augmentation(settings(**changes)).settings.blur_probability
+
+    assert blur(image_size=32) == 0.0
+    assert blur(image_size=33) == 1.0
+    assert blur(image_size=16, blur_probability=0.3) == 0.3
 
 
 def test_dataset_and_split(build_run):
     run = build_run(split="test")
-    np.testing.assert_array_equal(run.source.held_records(), load_sample("test")[0])
+    np.testing.assert_array_equal(run.source.records_in_memory(), load_sample("test")[0])
     assert run.source.name == "sample test"
     assert open_source(settings(split="train").data).num_images == 5000
     with tfds.testing.mock_data(num_examples=6):
@@ -278,7 +277,7 @@ def test_data_dir_reaches_images_and_knn(build_run, wnid_folders):
     )
     assert run.source.num_images == 100
     for label in (0, 42, 99):
-        image = run.source.decode(run.source.held_records()[label])
+        image = run.source.decode(run.source.records_in_memory()[label])
         assert int(image[0, 0, 0]) == label
     (neighbours, known), (queries, asked) = run.knn_data
     assert neighbours.shape == queries.shape == (50, 16, 16, 3)
@@ -354,7 +353,7 @@ def test_log_every_decides_the_lines(trained):
     run, lines, _ = trained
     assert [line["step"] for line in lines if "loss" in line] == list(range(2, 31, 2))
     assert lines[0]["epoch"] == pytest.approx(2 / 15)
-    board = of_kind(run._logs(), callbacks.TensorBoardLog)
+    board = of_kind(run._logs(), pretraining.TensorBoardLog)
     assert (board.every, board.steps_per_epoch, board.batch_size) == (2, 15, 64)
 
 

@@ -4,8 +4,8 @@ import tensorflow as tf
 from tensorflow import keras
 
 from msbreg_tf.method.model import MSBReg
+from msbreg_tf.method.settings import ObjectiveSettings
 from msbreg_tf.networks.heads import build_predictor, build_projector
-from msbreg_tf.run.config import ObjectiveConfig
 
 SIZE = 8
 
@@ -41,7 +41,7 @@ def tiny_model(
         encoder,
         build_projector(input_size=12, name="online_projector", **heads),
         build_predictor(input_size=6, name="online_predictor", **heads),
-        objective=ObjectiveConfig(**objective),
+        objective=ObjectiveSettings(**objective),
         total_steps=total_steps,
         seed=3,
         accumulate_steps=accumulate_steps,

@@ -6,72 +6,7 @@ Prints the accuracy of 20 nearest neighbours for raw pixels, for the untrained a
 encoder, and of a linear classifier for the two encoders.
 """
 
-import tensorflow as tf
-from tensorflow import keras
-
-from msbreg_tf.commands import cli
-from msbreg_tf.data.labelled.arrays import labelled_images
-from msbreg_tf.evaluation.features.extract import extract_features
-from msbreg_tf.evaluation.knn import knn_accuracy
-from msbreg_tf.evaluation.linear.probe import linear_probe
-from msbreg_tf.evaluation.linear.settings import LinearRecipe
-from msbreg_tf.evaluation.results.log import table
-from msbreg_tf.run import pretraining
-from msbreg_tf.run.build import build_model
-from msbreg_tf.run.config import Config
-
-NEIGHBOURS = 20
-
-cli.define_flags()
-
-
-def main(argv):
-    del argv
-    config = cli.config_from_flags()
-    rows = compare(config, pretraining.train(config))
-    print(f"\nTop-1 accuracy on the held-out images, % (seed {config.run.seed})")
-    print(table(rows))
-    print(
-        "\nNext: python -m msbreg_tf.train --flagfile=flags/folder.cfg --data_dir=PATH "
-        "--workdir=runs/mine"
-    )
-
-
-def compare(config: Config, export: str) -> list[dict]:
-    """Accuracy on the data set's test split, with neighbours and classifier from its train split.
-
-    Args:
-      config: the run's settings.
-      export: folder of its SavedModel.
-
-    Returns:
-      Rows {"features": name, "20-NN": %, "linear": %}; no linear classifier for raw pixels.
-    """
-    run, size = config.run, config.data.image_size
-    (train_images, train_labels), (test_images, test_labels) = (
-        labelled_images(config.data.dataset, split, config.data.data_dir, size)
-        for split in (run.knn_train_split, run.knn_test_split)
-    )
-    keras.utils.set_random_seed(run.seed)  # the same initial weights as the run's
-    untrained = build_model(config, total_steps=1)
-    trained = tf.saved_model.load(export).signatures["serving_default"]
-    encoders = {
-        "raw pixels": lambda images: tf.reshape(images, [len(images), -1]),
-        "untrained encoder": tf.function(lambda images: untrained(images, training=False)),
-        "trained encoder": lambda images: trained(image=images)["embedding"],
-    }
-    rows = []
-    for name, encoder in encoders.items():
-        bank, queries = (extract_features(encoder, i) for i in (train_images, test_images))
-        row = {"features": name}
-        nearest = knn_accuracy(bank, train_labels, queries, test_labels, k=[NEIGHBOURS])
-        row[f"{NEIGHBOURS}-NN"] = 100 * nearest[NEIGHBOURS]
-        if name != "raw pixels":
-            probe = linear_probe(bank, train_labels, queries, test_labels, LinearRecipe())
-            row["linear"] = 100 * probe.top1
-        rows.append(row)
-    return rows
-
+from msbreg_tf.commands import cli, quickstart
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(quickstart.COMMAND, __doc__)

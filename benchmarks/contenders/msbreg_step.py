@@ -18,6 +18,7 @@ from benchmarks.contenders import msbreg_views  # isort: skip
 from msbreg_tf.run import pretraining  # isort: skip
 from msbreg_tf.run.build import precision_policy  # isort: skip
 from msbreg_tf.run.config import Config, config_from_settings  # isort: skip
+from msbreg_tf.run.determinism import reproducible_sums  # isort: skip
 from msbreg_tf.files.workdir import Workdir  # isort: skip
 from msbreg_tf.distributed.workers import Workers  # isort: skip
 
@@ -93,9 +94,8 @@ def networks_step(model):
 
 
 def run(settings, tick):
-    pretraining.make_sums_reproducible()
     keras.mixed_precision.set_global_policy(precision_policy(settings.get("mixed", False)))
-    with tempfile.TemporaryDirectory() as workdir:
+    with reproducible_sums(), tempfile.TemporaryDirectory() as workdir:
         timed = make_run(settings, workdir)
         timed.tick = tick
         if settings["what"] == "all":

@@ -4,9 +4,9 @@ import msbreg_tf  # noqa: F401 - sets TensorFlow's environment, so it must come 
 
 import numpy as np  # isort: skip
 
-from msbreg_tf.augment.multiview import build_augmentation  # isort: skip
+from msbreg_tf.run.build import build_augmentation  # isort: skip
 from msbreg_tf.run.config import config_from_settings  # isort: skip
-from msbreg_tf.data.pipeline.views import ViewRecipe, view_batches  # isort: skip
+from msbreg_tf.data.pipeline.views import ViewPlan, view_batches  # isort: skip
 from msbreg_tf.data.sources.source import MemorySource  # isort: skip
 
 
@@ -21,7 +21,7 @@ def batches(settings):
     views = settings["num_views"]
     config = config_from_settings({"image_size": settings["size"], "num_views": views})
     return view_batches(
-        ViewRecipe(
+        ViewPlan(
             memory_source(settings["images"]),
             build_augmentation(config),
             batch_size=settings["batch"],

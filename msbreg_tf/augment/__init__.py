@@ -1,1 +1,1 @@
-"""Random views of images: one vectorised keras-cv layer and the draws that decide its views."""
+"""Random views of images: a table of operations, their draws, and one vectorised keras-cv layer."""

@@ -13,8 +13,6 @@ from typing import NamedTuple, Optional, Union
 import numpy as np
 import tensorflow as tf
 
-from msbreg_tf.augment import draws as columns_of
-
 _BLOCK = 32  # rows; smaller blocks waste less arithmetic, larger ones multiply faster
 _STEP = 16  # sizes of single views' products are multiples of this, as oneDNN compiles for each
 
@@ -34,49 +32,6 @@ class Banded(NamedTuple):
     first: tf.Tensor
     num_rows: int
     widths: Optional[tf.Tensor] = None
-
-
-def crop_boxes(
-    draws: tf.Tensor,
-    height: tf.Tensor,
-    width: tf.Tensor,
-    area: tuple[float, float],
-    max_ratio: float,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Chooses a crop for every view, as torchvision's RandomResizedCrop does.
-
-    Ten proposals of a uniform area and a log-uniform ratio width/height; the first that fits into
-    the image is taken, at a uniform position. If none fits: the largest central crop whose ratio
-    is allowed.
-
-    Args:
-      draws: float32 [B, K, NUM_DRAWS] in [0, 1).
-      height, width: float32 scalars, size of the images in pixels.
-      area: smallest and largest area, as fractions of the image's.
-      max_ratio: ratios lie between 1/max_ratio and max_ratio.
-
-    Returns:
-      top, left, crop_height, crop_width: float32 [B, K], whole numbers of pixels.
-    """
-    pixels = height * width * columns_of.between(*area, draws[..., columns_of.AREA])
-    log_ratio = np.log(max_ratio)
-    ratio = tf.exp(columns_of.between(-log_ratio, log_ratio, draws[..., columns_of.LOG_RATIO]))
-    heights = tf.round(tf.sqrt(pixels / ratio))  # [B, K, tries]
-    widths = tf.round(tf.sqrt(pixels * ratio))
-    fits = (heights >= 1) & (heights <= height) & (widths >= 1) & (widths <= width)
-
-    first = tf.argmax(tf.cast(fits, tf.int32), axis=-1, output_type=tf.int32)
-    found = tf.reduce_any(fits, axis=-1)
-    whole_height = tf.minimum(height, tf.round(width * max_ratio))
-    whole_width = tf.minimum(width, tf.round(height * max_ratio))
-    crop_height = tf.where(found, tf.gather(heights, first, batch_dims=2), whole_height)
-    crop_width = tf.where(found, tf.gather(widths, first, batch_dims=2), whole_width)
-
-    free = tf.stack([height - crop_height, width - crop_width])
-    draw = tf.stack([draws[..., columns_of.TOP], draws[..., columns_of.LEFT]])
-    starts = tf.where(found, columns_of.whole_number_below(free + 1, draw), tf.floor(free / 2))
-    top, left = tf.unstack(starts)
-    return top, left, crop_height, crop_width
 
 
 def resample_matrices(
@@ -125,12 +80,8 @@ def _resize(start, length, size, new_size: int, rows: np.ndarray, own_widths: bo
     reach = tf.maximum(tf.abs(scale), 1.0)
     centres = start + scale * (rows.astype(np.float32) + 0.5)  # [B, K, n, r]
 
-    # Room for the rows' centres, their reach, and two for rounding.
-    largest = tf.abs(scale[..., 0, 0]) if own_widths else tf.cast(size, tf.float32) / new_size
-    needed = (rows.shape[1] - 1) * largest + 2 * tf.maximum(largest, 1.0)
-    widths = tf.cast(tf.math.ceil(needed), tf.int32) + 2
-    widths = tf.minimum(size, _whole_steps(widths) if own_widths else widths)
-    width = tf.reduce_max(widths) if own_widths else widths
+    widths = _widths(tf.abs(scale[..., 0, 0]), size, new_size, rows.shape[1], own_widths)
+    width = tf.reduce_max(widths)
     first = tf.floor(tf.reduce_min(centres, axis=-1) - reach[..., 0])
     first = tf.clip_by_value(tf.cast(first, tf.int32), 0, size - widths[..., None])  # [B, K, n]
 
@@ -143,6 +94,15 @@ def _resize(start, length, size, new_size: int, rows: np.ndarray, own_widths: bo
     weights /= tf.reduce_sum(weights, axis=-1, keepdims=True)
     weights = tf.ensure_shape(weights, [None, None, *rows.shape, None])
     return Banded(weights, first, new_size, widths if own_widths else None)
+
+
+def _widths(scale, size, new_size: int, block: int, own_widths: bool) -> tf.Tensor:
+    """Columns that a window needs for a block of rows: int32 [B, K], or a scalar for all views."""
+    largest = scale if own_widths else tf.cast(size, tf.float32) / new_size
+    # Room for the rows' centres, their reach, and two for rounding.
+    needed = (block - 1) * largest + 2 * tf.maximum(largest, 1.0)
+    widths = tf.cast(tf.math.ceil(needed), tf.int32) + 2
+    return tf.minimum(size, _whole_steps(widths) if own_widths else widths)
 
 
 def blur_radius(image_size: int) -> int:
@@ -181,33 +141,46 @@ def apply_to_rows_and_columns(images: tf.Tensor, rows: Banded, columns: Banded) 
 
 
 def _all_views(images: tf.Tensor, rows: Banded, columns: Banded) -> tf.Tensor:
+    """All views at once, [B, K, S, C, S]: the height first, then the width."""
+    parts = _apply_to_rows(images, rows)  # [B, K, n, W·C, b]
+    lines = _apply_to_columns(parts, columns, images.shape[-1])  # [B, K, n·b, C, n·b]
+    return lines[:, :, : rows.num_rows, :, : columns.num_rows]
+
+
+def _apply_to_rows(images: tf.Tensor, rows: Banded) -> tf.Tensor:
+    """[B, H, W, C] → [B, K, n, W·C, b], one product for all colours and columns of a block."""
     batch, height, width, _ = tf.unstack(tf.shape(images))
-    colours = images.shape[-1]
-    views, count, side = (rows.weights.shape[i] or tf.shape(rows.weights)[i] for i in (1, 2, 3))
-    # The height first, as one product for all colours and columns of a block.
-    parts = tf.reshape(images, [batch, height, width * colours])
-    parts = tf.gather(parts, _windows(rows), axis=1, batch_dims=1)  # [B, K, n, L, WC]
-    parts = _times(parts, rows.weights)  # [B, K, n, WC, b]
-    # Then the width: a pixel of a window is its colours in all lines of the block.
-    parts = tf.reshape(parts, [batch, views, count, width, colours * side])
-    parts = tf.gather(parts, _windows(columns), axis=3, batch_dims=2)  # [B, K, n, n, L, Cb]
-    parts = _times(parts, columns.weights[:, :, None])  # [B, K, n, n, Cb, b]
+    parts = tf.reshape(images, [batch, height, width * images.shape[-1]])  # [B, H, W·C]
+    parts = tf.gather(parts, _windows(rows), axis=1, batch_dims=1)  # [B, K, n, L, W·C]
+    return _times(parts, rows.weights)  # [B, K, n, W·C, b]
+
+
+def _apply_to_columns(parts: tf.Tensor, columns: Banded, colours: int) -> tf.Tensor:
+    """[B, K, n, W·C, b] → [B, K, n·b, C, n·b].
+
+    A pixel of a window is its colours in all b lines of a block of rows, so that one product does
+    them all.
+    """
+    batch, views, count, side = (parts.shape[i] or tf.shape(parts)[i] for i in (0, 1, 2, 4))
+    width = tf.shape(parts)[3] // colours
+    parts = tf.reshape(parts, [batch, views, count, width, colours * side])  # [B, K, n, W, C·b]
+    parts = tf.gather(parts, _windows(columns), axis=3, batch_dims=2)  # [B, K, n, n, L, C·b]
+    parts = _times(parts, columns.weights[:, :, None])  # [B, K, n, n, C·b, b]
     parts = tf.reshape(parts, [batch, views, count, count, colours, side, side])
     lines = tf.transpose(parts, [0, 1, 2, 5, 4, 3, 6])  # [B, K, n, b, C, n, b]
-    lines = tf.reshape(lines, [batch, views, count * side, colours, count * side])
-    return lines[:, :, : rows.num_rows, :, : columns.num_rows]
+    return tf.reshape(lines, [batch, views, count * side, colours, count * side])
 
 
 def _part_of_view(
     images: tf.Tensor, rows: Banded, columns: Banded, view: int
 ) -> tuple[tf.Tensor, Banded, Banded]:
     """The columns of the one image that a view shows, and its matrices for them."""
-    rows, columns = _of_view(rows, view), _of_view(columns, view)
+    rows, columns = _of_view(rows, view), _of_view(columns, view)  # [1, 1, n, b, own L]
     left, right = tf.reduce_min(columns.first), tf.reduce_max(columns.first)
     width = tf.shape(images)[2]
     shown = tf.minimum(width, _whole_steps(right - left + tf.shape(columns.weights)[-1]))
     left = tf.minimum(left, width - shown)
-    part = images[:, :, left : left + shown]
+    part = images[:, :, left : left + shown]  # [1, H, shown, C]
     return part, rows, columns._replace(first=columns.first - left)
 
 

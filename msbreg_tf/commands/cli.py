@@ -1,14 +1,18 @@
-"""absl flags made one to one from `config.py`, a readable --help, and one-line errors."""
+"""A command line: flags made of settings, a readable --help, and errors of one line.
 
-import dataclasses
+Every entry point is a `Command`: the settings that it takes and the function that gets them. Flags
+live in an object of their own, so that importing a module defines none.
+"""
+
 import os
+import re
 import sys
 import textwrap
 import traceback
-import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Optional
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from msbreg_tf.errors import (
     EXIT_BAD_INPUT,
@@ -18,79 +22,136 @@ from msbreg_tf.errors import (
     PreemptedError,
     RunFailedError,
 )
-from msbreg_tf.run.config import Config, config_from_settings
+from msbreg_tf.settings import (
+    Settings,
+    described,
+    flagged,
+    from_flags,
+    is_bool,
+    parse,
+    written,
+)
 
-FLAGS = flags.FLAGS
 _ROOTS = tuple(
     os.path.join(
         os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), name, ""
     )
     for name in ("msbreg_tf", "tools")
 )
+_ONLY_CHECK = "only_check_args"
 
 
-def define_flags() -> None:
-    """Defines one flag per setting; a second call changes nothing."""
-    define = {
-        str: flags.DEFINE_string,
-        int: flags.DEFINE_integer,
-        float: flags.DEFINE_float,
-        bool: flags.DEFINE_bool,
-    }
-    for _, part in _groups():
-        for field in dataclasses.fields(part):
-            if field.name not in FLAGS:
-                define[_plain_type(field)](field.name, field.default, field.metadata["help"])
+class Command(NamedTuple):
+    """One command line.
+
+    Attributes:
+      settings: dataclasses whose fields are its flags, in the order of `--help`; no two fields have
+        the same flag.
+      run: called with an instance of each. It imports what is slow, above all TensorFlow, in its
+        body, so that `--help` and wrong flags do not wait for it.
+      defaults: {flag name: value} where a default differs from the declared one.
+    """
+
+    settings: tuple[type[Settings], ...]
+    run: Callable[..., None]
+    defaults: Mapping[str, Any] = {}
 
 
-def config_from_flags() -> Config:
-    """The `Config` of the parsed flags; ValueError names the flag that is wrong."""
-    defined = {field.name for _, part in _groups() for field in dataclasses.fields(part)}
-    return config_from_settings({name: FLAGS[name].value for name in defined})
-
-
-def run(
-    main: Callable[[list[str]], None],
-    own_flags: tuple[str, ...] = (),
-    training_flags: bool = True,
-) -> None:
-    """Runs an entry point: parses the flags, answers --help, turns known errors into one line.
+def run(command: Command, docstring: Optional[str], argv: Optional[Sequence[str]] = None) -> None:
+    """Runs a command: reads the flags, answers --help, turns known errors into one line.
 
     Args:
-      main: called with the arguments that are not flags.
-      own_flags: names of flags the entry point defines itself, shown first in --help.
-      training_flags: whether it takes the settings of `config.py` too.
+      command: what to run.
+      docstring: of the entry point, shown by --help.
+      argv: program and flags; by default this process's.
 
     Exit codes: 0 done, 1 the run failed, 2 bad input, 42 stopped by a signal after saving, 130
     interrupted before there was anything to save.
     """
+    argv = list(sys.argv if argv is None else argv)
+    if any(argument in ("--help", "-help", "-h") for argument in argv[1:]):
+        print(help_text(command, docstring or ""))
+        return
+    # absl's logging looks at absl's own flags, of which this command line has none.
+    flags.FLAGS(argv[:1])
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.WARNING)  # TensorFlow's notes on saving are no news
+    guarded(lambda: _run(command, argv), flag_names(command))()
 
-    def parse(argv):
-        if any(argument in ("--help", "-help", "-h") for argument in argv[1:]):
-            print(_help(sys.modules["__main__"].__doc__ or "", own_flags, training_flags))
-            sys.exit(0)
+
+def _run(command: Command, argv: list[str]) -> None:
+    settings, only_check = read_flags(command, argv)
+    if not only_check:
+        command.run(*settings)
+
+
+def read_flags(command: Command, argv: Sequence[str]) -> tuple[list[Settings], bool]:
+    """The settings that a command line gives, and whether it only wants them checked.
+
+    Raises:
+      ValueError: an unknown flag, or a value that breaks a rule; names flag, value and rule.
+    """
+    values = _flag_values(command)
+    try:
+        rest = values(argv)
+    except flags.CantOpenFlagFileError as error:
+        file = str(error).rpartition(": ")[2].strip("'")
+        raise ValueError(f"--flagfile={file}: it can't be read. Correct the path.") from None
+    except (flags.Error, OSError) as error:
+        raise ValueError(str(error).removeprefix("flag ")) from None
+    if len(rest) > 1:
+        raise ValueError(f"unexpected argument '{rest[1]}': flags look like --name=value.")
+    given = {name: values[name].value for name in flag_names(command)}
+    return [from_flags(part, given) for part in command.settings], values[_ONLY_CHECK].value
+
+
+def flag_names(command: Command) -> list[str]:
+    """The names of a command's own flags."""
+    return [name for part in command.settings for name, _ in flagged(part)]
+
+
+class _Parser(flags.ArgumentParser):
+    """Reads a flag's text as its setting says."""
+
+    def __init__(self, field):
+        super().__init__()
+        self.field = field
+
+    def parse(self, argument):
+        return parse(self.field, argument) if isinstance(argument, str) else argument
+
+
+def _flag_values(command: Command) -> flags.FlagValues:
+    values = flags.FlagValues()
+    for part in command.settings:
+        for name, field in flagged(part):
+            default = command.defaults.get(name, field.default)
+            if is_bool(field):  # so that --name and --noname work, too
+                flag = flags.BooleanFlag(name, default, described(field))
+                flag.parser = _Parser(field)
+            else:
+                flag = flags.Flag(_Parser(field), None, name, default, described(field))
+            flags.DEFINE_flag(flag, values)
+    text = "Checks the flags and ends."
+    flags.DEFINE_bool(_ONLY_CHECK, False, text, flag_values=values)
+    return values
+
+
+def guarded(main: Callable[[], None], names: Sequence[str] = ()) -> Callable[[], None]:
+    """Returns `main`, with known errors turned into one line and an exit code.
+
+    Args:
+      main: what to run.
+      names: flags that messages are about: library code says `stem=x`, a person typed `--stem=x`.
+    """
+
+    def run_guarded():
         try:
-            rest = FLAGS(argv)
-        except (flags.Error, OSError) as error:
-            _fail(error, EXIT_BAD_INPUT)
-        if len(rest) > 1:
-            _fail(f"unexpected argument '{rest[1]}': flags look like --name=value.", EXIT_BAD_INPUT)
-        return rest
-
-    app.run(guarded(main), flags_parser=parse)
-
-
-def guarded(main: Callable[[list[str]], None]) -> Callable[[list[str]], None]:
-    """Returns `main`, with known errors turned into one line and an exit code."""
-
-    def run_guarded(argv):
-        logging.set_verbosity(logging.WARNING)  # TensorFlow's notes on saving are no news
-        try:
-            main(argv)
+            main()
         except ValueError as error:
             if not _is_ours(error):  # a bug, here or below: its traceback is worth more
                 raise
-            _fail(error, EXIT_BAD_INPUT)
+            _fail(_with_dashes(str(error), names), EXIT_BAD_INPUT)
         except KeyboardInterrupt:
             _fail("interrupted; start the same command again.", EXIT_INTERRUPTED)
         except RunFailedError as error:
@@ -108,39 +169,27 @@ def _is_ours(error: ValueError) -> bool:
     return os.path.abspath(raised_in).startswith(_ROOTS) and "\n" not in str(error)
 
 
+def _with_dashes(message: str, names: Sequence[str]) -> str:
+    known = "|".join(map(re.escape, names))
+    return re.sub(rf"(?<![\w\-])({known})=", r"--\1=", message) if known else message
+
+
 def _fail(error, code: int) -> None:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(code)
 
 
-def _groups():
-    return [(part.name, part.type) for part in dataclasses.fields(Config)]
-
-
-def _plain_type(field: dataclasses.Field) -> type:
-    """str, int, float or bool; Optional[x] is x."""
-    arguments = [a for a in typing.get_args(field.type) if a is not type(None)]
-    return arguments[0] if arguments else field.type
-
-
-def _help(docstring: str, own_flags: tuple[str, ...], training_flags: bool) -> str:
+def help_text(command: Command, docstring: str) -> str:
+    """What --help prints: the docstring, then every flag with default and meaning."""
     lines = [docstring.strip(), ""]
-    if own_flags:
-        lines += ["This command", ""]
-        for name in own_flags:
-            lines += _flag_help(name, FLAGS[name].default, FLAGS[name].help)
-    for _, part in _groups() if training_flags else ():
+    for part in command.settings:
         lines += [part.__doc__.strip(), ""]
-        for field in dataclasses.fields(part):
-            text = field.metadata["help"]
-            if field.metadata["choices"]:
-                text += f" One of: {', '.join(field.metadata['choices'])}."
-            lines += _flag_help(field.name, field.default, text)
+        for name, field in flagged(part):
+            default = command.defaults.get(name, field.default)
+            shown = "" if default is None else f" (default: {written(default)})"
+            body = textwrap.wrap(
+                described(field), 90, initial_indent="      ", subsequent_indent="      "
+            )
+            lines += [f"  --{name}{shown}", *body, ""]
     lines.append("--flagfile=PATH reads flags from a file; flags after it override the file's.")
     return "\n".join(lines)
-
-
-def _flag_help(name: str, default, text: str) -> list[str]:
-    shown = "" if default is None else f" (default: {default})"
-    body = textwrap.wrap(text, 90, initial_indent="      ", subsequent_indent="      ")
-    return [f"  --{name}{shown}", *body, ""]

@@ -7,6 +7,7 @@ import contextlib
 import json
 import socket
 import time
+from typing import Optional
 
 from msbreg_tf.distributed.cluster import Cluster
 from msbreg_tf.errors import RunFailedError
@@ -15,21 +16,21 @@ PATIENCE = 600.0  # seconds; cluster managers start the parts of a job minutes a
 _GREETING = 1 << 16  # bytes, at most
 
 
-def meet(cluster: Cluster, patience: float = PATIENCE) -> None:
+def wait_for_all_workers(cluster: Cluster, patience: float = PATIENCE) -> None:
     """Returns when every worker of `cluster` has called it.
 
     Raises:
       ValueError: this worker's port is taken, or the workers were given different clusters.
       RunFailedError: not all came within `patience` seconds.
     """
-    with _own_port(cluster) as door:
+    with _listen(cluster) as server:
         if cluster.index == 0:
-            _wait_for_all(cluster, door, time.monotonic() + patience)
+            _wait_for_all(cluster, server, time.monotonic() + patience)
     if cluster.index:
         _report_to_chief(cluster, time.monotonic() + patience)
 
 
-def _own_port(cluster: Cluster) -> socket.socket:
+def _listen(cluster: Cluster) -> socket.socket:
     address = cluster.addresses[cluster.index]
     both = socket.has_dualstack_ipv6()
     try:
@@ -45,33 +46,33 @@ def _own_port(cluster: Cluster) -> socket.socket:
         ) from error
 
 
-def _wait_for_all(cluster: Cluster, door: socket.socket, deadline: float) -> None:
-    """The chief's side: keeps everyone's line open until all are there, then tells them to go."""
-    lines: dict[int, socket.socket] = {}
+def _wait_for_all(cluster: Cluster, server: socket.socket, deadline: float) -> None:
+    """The chief's side: keeps every connection open until all have come, then tells them to go."""
+    connections: dict[int, socket.socket] = {}
     with contextlib.ExitStack() as closing:
-        while missing := [i for i in range(1, len(cluster.addresses)) if i not in lines]:
+        while missing := [i for i in range(1, len(cluster.addresses)) if i not in connections]:
             if (left := deadline - time.monotonic()) <= 0:
                 names = ", ".join(f"worker {i} ({cluster.addresses[i]})" for i in missing)
                 raise RunFailedError(f"{names} did not start in time. Start all workers again.")
-            door.settimeout(min(left, 1.0))
+            server.settimeout(min(left, 1.0))
             with contextlib.suppress(socket.timeout):
-                line = closing.enter_context(door.accept()[0])
-                index = _read_greeting(cluster, line)
+                connection = closing.enter_context(server.accept()[0])
+                index = _read_greeting(cluster, connection)
                 if index is not None:
-                    lines[index] = line
-            lines = {index: line for index, line in lines.items() if _is_open(line)}
-        for line in lines.values():
-            line.sendall(b"go\n")
+                    connections[index] = connection
+            connections = {i: each for i, each in connections.items() if _is_open(each)}
+        for connection in connections.values():
+            connection.sendall(b"go\n")
 
 
-def _read_greeting(cluster: Cluster, line: socket.socket):
+def _read_greeting(cluster: Cluster, connection: socket.socket) -> Optional[int]:
     """The index of the worker that called, or None if it was someone else."""
-    line.settimeout(5.0)
+    connection.settimeout(5.0)
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        greeting = json.loads(line.makefile("rb").readline(_GREETING))
+        greeting = json.loads(connection.makefile("rb").readline(_GREETING))
         index, theirs = int(greeting["index"]), greeting["addresses"]
         if theirs != list(cluster.addresses) or not 0 < index < len(theirs):
-            line.sendall(b"other cluster\n")
+            connection.sendall(b"other cluster\n")
             raise RunFailedError(
                 f"worker {index} was started with other addresses ({', '.join(theirs)}) than this "
                 f"one ({', '.join(cluster.addresses)}). Give all workers the same TF_CONFIG, but "
@@ -81,16 +82,16 @@ def _read_greeting(cluster: Cluster, line: socket.socket):
     return None
 
 
-def _is_open(line: socket.socket) -> bool:
-    line.setblocking(False)
+def _is_open(connection: socket.socket) -> bool:
+    connection.setblocking(False)
     try:
-        return line.recv(1) != b""
+        return connection.recv(1) != b""
     except BlockingIOError:
         return True
     except OSError:
         return False
     finally:
-        line.setblocking(True)
+        connection.setblocking(True)
 
 
 def _report_to_chief(cluster: Cluster, deadline: float) -> None:
@@ -100,10 +101,12 @@ def _report_to_chief(cluster: Cluster, deadline: float) -> None:
     reason = "no answer"
     while (left := deadline - time.monotonic()) > 0:
         try:
-            with socket.create_connection((host.strip("[]"), int(port)), min(left, 5.0)) as line:
-                line.sendall(greeting.encode())
-                line.settimeout(max(0.1, deadline - time.monotonic()))
-                answer = line.makefile("rb").readline(_GREETING).strip()
+            with socket.create_connection(
+                (host.strip("[]"), int(port)), min(left, 5.0)
+            ) as connection:
+                connection.sendall(greeting.encode())
+                connection.settimeout(max(0.1, deadline - time.monotonic()))
+                answer = connection.makefile("rb").readline(_GREETING).strip()
             if answer == b"go":
                 return
             if answer == b"other cluster":

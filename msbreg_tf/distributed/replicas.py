@@ -26,7 +26,7 @@ def gather_rows(rows: tf.Tensor) -> tf.Tensor:
     if num_replicas() == 1:
         return rows
     gathered = tf.distribute.get_replica_context().all_gather(rows, axis=0)
-    return tf.ensure_shape(gathered, [None, *rows.shape[1:]])  # which the gather forgets
+    return tf.ensure_shape(gathered, [None, *rows.shape[1:]])  # the gather forgets it
 
 
 def sum_gradients(gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
@@ -38,13 +38,13 @@ def sum_gradients(gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
 
 
 def read_own_copies(variables: Sequence[tf.Variable]) -> None:
-    """Makes a reading of moving statistics outside a step take this process's first copy.
+    """Outside a step, reads moving statistics from this process's first replica.
 
     They are the variables of which every replica has a copy of its own. TensorFlow would take the
     mean, with several machines by an operation that every worker has to join: then the chief alone
-    could neither save nor export nor evaluate. The copies are equal, since the statistics are those
-    of all replicas, so one copy is the mean, and exactly so. There is no public way to say this of
-    a variable that exists.
+    could neither save nor export nor evaluate. The copies are equal, because the statistics are
+    taken over all replicas, so one copy is exactly the mean. TensorFlow has no public way to say
+    this of a variable that exists.
     """
     for variable in variables:
         if (variable.synchronization, variable.aggregation) == (

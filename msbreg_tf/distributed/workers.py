@@ -1,8 +1,8 @@
 """Everything that differs when several processes, on one or several machines, train one model.
 
 Every worker does the same steps in the same order, and each operation over all of them (a
-collective) waits for all. So nothing that only one worker does may contain one; `replicas.py` has
-the reading of variables without. One worker, the chief, writes.
+collective) waits for all. Code that only one worker runs must not contain a collective;
+`replicas.py` reads variables without one. One worker, the chief, writes.
 """
 
 import contextlib
@@ -18,8 +18,8 @@ from tensorflow.python.eager import context
 from tensorflow.tsl.protobuf import coordination_config_pb2
 
 from msbreg_tf.distributed.cluster import Cluster, read_cluster
-from msbreg_tf.distributed.rendezvous import meet
-from msbreg_tf.errors import PreemptedError, RunFailedError
+from msbreg_tf.distributed.rendezvous import wait_for_all_workers
+from msbreg_tf.errors import PreemptedError, RunFailedError, one_line
 
 # A worker that was killed, or whose machine or network is gone, is missed after this time at most.
 HEARTBEAT_SECONDS = 10
@@ -35,7 +35,7 @@ _SIGNS_OF_LOSS = (
 
 
 class Workers:
-    """The workers of a run; with one, nothing here does anything.
+    """The workers of a run; with a single worker, nothing here does anything.
 
     Attributes:
       index: this worker's place.
@@ -48,7 +48,7 @@ class Workers:
         """Waits for the others and connects; must precede all other use of devices.
 
         Raises:
-          ValueError or RunFailedError: see `meet`.
+          ValueError or RunFailedError: see `wait_for_all_workers`.
         """
         self.index, self.count = cluster.index, len(cluster.addresses)
         self.is_chief = self.index == 0
@@ -57,7 +57,7 @@ class Workers:
             return
         others = f"{self.count - 1} other{'s' * (self.count > 2)}"
         print(f"Worker {self.index} of {self.count}: waiting for the {others}.", flush=True)
-        meet(cluster)
+        wait_for_all_workers(cluster)
         self.strategy = _connect(cluster)
 
     def __enter__(self) -> "Workers":
@@ -75,16 +75,24 @@ class Workers:
             raise RunFailedError(gone) from error
         reason = "interrupted." if isinstance(error, KeyboardInterrupt) else repr(error)
         if isinstance(error, (ValueError, RunFailedError)):
-            reason = str(error).splitlines()[0]
+            reason = one_line(error)
         with contextlib.suppress(tf.errors.OpError):  # if the chief is gone, they notice that
             context.context().report_error_to_cluster(tf.errors.ABORTED, _SAID + reason)
 
-    def share(self, number: float) -> list[float]:
+    def all_gather(self, number: float) -> list[float]:
         """Every worker's `number`, in the order of workers; waits until all have called it."""
         if self.strategy is None:
             return [float(number)]
         own = tf.one_hot(self.index, self.count, dtype=tf.float64) * number
         return self._sum(own).numpy().tolist()
+
+    def broadcast(self, number: float) -> float:
+        """The chief's `number`, on every worker; waits until all have called it."""
+        return self.all_gather(number)[0]
+
+    def barrier(self) -> None:
+        """Waits until all workers have called it."""
+        self.all_gather(0)
 
     def rows(self, batch_size: int) -> Optional[tuple[int, int]]:
         """First row and end of this worker's part of each global batch; None: all of it."""
@@ -123,7 +131,7 @@ class Workers:
         )
 
     def own_name(self, file: str) -> str:
-        """`file`, or for another worker than the chief, a name that is its own."""
+        """`file` for the chief, `file.<index>` for the others."""
         return file if self.is_chief else f"{file}.{self.index}"
 
     @tf.function
@@ -150,7 +158,7 @@ def join_workers(strategy: str) -> Workers:
 def leave_at_once(end: SystemExit) -> None:
     """Ends the process with the code of `end`, if there are several workers.
 
-    TensorFlow's own leaving of the others takes long where one of them is gone.
+    TensorFlow's own way of leaving the others takes long where one of them is gone.
     """
     if context.context().coordination_service is None:
         return
@@ -195,5 +203,5 @@ def _connect(cluster: Cluster) -> tf.distribute.MultiWorkerMirroredStrategy:
         return tf.distribute.MultiWorkerMirroredStrategy(resolver)
     finally:
         faulthandler.cancel_dump_traceback_later()
-        # TensorFlow has put a handler of its own in the place, which only makes a note of it.
+        # TensorFlow has replaced the handler by one that only makes a note of the signal.
         signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))

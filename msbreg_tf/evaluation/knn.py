@@ -7,6 +7,9 @@ from typing import Optional
 import numpy as np
 import tensorflow as tf
 
+from msbreg_tf.evaluation.labels import check_lengths
+from msbreg_tf.evaluation.rows import unit_rows
+
 
 def knn_accuracy(
     train_features: np.ndarray,
@@ -47,8 +50,7 @@ def knn_accuracy(
         ("train", train_features, train_labels),
         ("test", test_features, test_labels),
     ):
-        if len(features) != len(labels):
-            raise ValueError(f"{len(features)} {name} features for {len(labels)} {name} labels.")
+        check_lengths(name, features, labels)
     _check(k, temperature, len(train_features))
     num_classes = int(max(train_labels.max(), test_labels.max())) + 1
     correct = dict.fromkeys(k, 0)
@@ -84,14 +86,13 @@ def nearest_neighbours(
       similarities, float32 [b, k], falling, and rows of `bank`, int64 [b, k]; of equally similar
       rows the earlier comes first.
     """
-    queries = _unit(queries)
+    queries = unit_rows(queries, np.float32)
     best = tf.zeros([len(queries), 0])
     rows = tf.zeros([len(queries), 0], tf.int64)
     with _full_precision():
         for start in range(0, len(bank), bank_block):
-            similarity = tf.matmul(
-                queries, _unit(bank[start : start + bank_block]), transpose_b=True
-            )
+            block = unit_rows(bank[start : start + bank_block], np.float32)
+            similarity = tf.matmul(queries, block, transpose_b=True)
             top, columns = tf.math.top_k(similarity, min(k, similarity.shape[1]))
             # top_k prefers the lower of equal columns, so what was found earlier goes first.
             best = tf.concat([best, top], axis=1)
@@ -105,12 +106,6 @@ def _weights(similarity: np.ndarray, temperature: float) -> np.ndarray:
     """exp(s / T) up to a factor per row, which no vote depends on and which prevents overflow."""
     exponent = similarity.astype(np.float64) - similarity[:, :1]
     return np.exp(exponent / temperature)
-
-
-def _unit(features: np.ndarray) -> np.ndarray:
-    features = np.asarray(features, np.float32)
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.maximum(norms, 1e-12)
 
 
 def _check(k: Sequence[int], temperature: float, num_train: int) -> None:

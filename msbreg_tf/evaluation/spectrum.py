@@ -1,18 +1,19 @@
 """The shape of a cloud of features: alignment, uniformity, spectrum, and whether it collapsed.
 
-Everything is float64, for a collapsed cloud is all about small differences.
+Everything is float64, because a collapsed cloud is all about small differences.
 """
 
 import dataclasses
 
 import numpy as np
 
+from msbreg_tf.evaluation.rows import check_finite, unit_rows
+
 # Ours; the paper gives no numbers. The spread of unit features goes from 0 (all the same) to 1. On
 # CIFAR-10 untrained ResNets already put all images into a narrow cone, from which k-NN still tells
 # them apart: 0.0026 (ResNet-50) to 0.07. BYOL with layer norm, collapsed in 38 steps, has 0.00002.
 COMPLETE_BELOW = 2e-4
-# Share of the directions that the cloud could use.
-DIMENSIONAL_BELOW = 0.1
+DIMENSIONAL_BELOW = 0.1  # of the directions that the cloud could use
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +64,8 @@ def measure_geometry(first: np.ndarray, second: np.ndarray, *, block: int = 1024
         raise ValueError(f"features {first.shape} and {second.shape}: expected two equal [n, F].")
     if len(first) < 2:
         raise ValueError(f"{len(first)} image: geometry compares at least two. Give more images.")
+    for features in (first, second):
+        check_finite(features)
     first, second = unit_rows(first), unit_rows(second)
     cloud = np.concatenate([first, second])
     centred = cloud - cloud.mean(axis=0)
@@ -118,22 +121,6 @@ def judge_collapse(spread: float, rank: float, directions: int) -> tuple[str, st
     )
 
 
-def unit_rows(features: np.ndarray) -> np.ndarray:
-    """Rows over their norms, float64 [n, F]; a row of zeros stays zero.
-
-    Raises:
-      ValueError: a feature is not finite.
-    """
-    features = np.asarray(features, np.float64)
-    broken = int(np.sum(~np.isfinite(features).all(axis=1)))
-    if broken:
-        raise ValueError(
-            f"{broken} of {len(features)} features are not finite. The encoder is broken; "
-            "choose an earlier export."
-        )
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-
-
 def alignment(first: np.ndarray, second: np.ndarray) -> float:
     """Mean of ‖f(x) − f(x')‖² over positive pairs (Wang & Isola, 2020, α = 2).
 
@@ -186,23 +173,3 @@ def effective_rank(values: np.ndarray) -> float:
         return 0.0
     share = values / total
     return float(np.exp(-np.sum(share * np.log(np.maximum(share, 1e-12)))))
-
-
-def spectrum_bars(values: np.ndarray, *, rows: int = 12, width: int = 40) -> str:
-    """Draws a spectrum with one bar for a few of its singular values, as text.
-
-    Args:
-      values: singular values, largest first.
-      rows: bars, at most; their ranks are spaced evenly on a logarithmic scale.
-      width: characters of the longest bar.
-
-    Returns:
-      Lines "rank  value  bar", joined.
-    """
-    ranks = np.unique(np.geomspace(1, len(values), min(rows, len(values))).round().astype(int))
-    largest = max(float(values[0]), 1e-300)
-    lines = [
-        f"{rank:5d}  {values[rank - 1]:.4f}  {'█' * round(width * values[rank - 1] / largest)}"
-        for rank in ranks
-    ]
-    return "\n".join(line.rstrip() for line in lines)

@@ -7,20 +7,21 @@ A checkpoint is written under a hidden name, synced, and renamed, so a crash at 
 the ones before it untouched.
 """
 
-import hashlib
 import json
-import logging
 import os
 import shutil
 from typing import Optional
 
 import tensorflow as tf
+from absl import logging
+
+from msbreg_tf.files.whole import sha256_of, sync, sync_tree
 
 _MANIFEST = "manifest.json"
 
 
 class Checkpoints:
-    """The checkpoints of one run."""
+    """The newest checkpoints of a training, in one folder."""
 
     def __init__(self, folder: str, state: tf.train.Checkpoint, keep: int = 3):
         """Manages `folder`.
@@ -55,7 +56,7 @@ class Checkpoints:
             self.state.write(os.path.join(partial, "state"))
             _write_manifest(partial, step)
             os.rename(partial, final)
-            _sync(self.folder)
+            sync(self.folder)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -126,35 +127,14 @@ def find_damage(folder: str) -> Optional[str]:
         path = os.path.join(folder, name)
         if not os.path.exists(path):
             return f"{name} is missing"
-        if _sha256(path) != digest:
+        if sha256_of(path) != digest:
             return f"{name} was truncated or changed"
     return None
 
 
 def _write_manifest(folder: str, step: int) -> None:
-    digests = {}
-    for name in sorted(os.listdir(folder)):
-        path = os.path.join(folder, name)
-        digests[name] = _sha256(path)
-        _sync(path)
+    names = sorted(os.listdir(folder))
+    digests = {name: sha256_of(os.path.join(folder, name)) for name in names}
     with open(os.path.join(folder, _MANIFEST), "w") as file:
         json.dump({"step": step, "sha256": digests}, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    _sync(folder)
-
-
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _sync(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_tree(folder)

@@ -8,6 +8,8 @@ import json
 import os
 from typing import Any
 
+from msbreg_tf.files.whole import write_text_whole
+
 
 class MetricsFile:
     """Appends lines `{"step": …, name: value, …}` and can go back to an earlier step."""
@@ -27,12 +29,7 @@ class MetricsFile:
         if not os.path.exists(self.path):
             return
         kept = [line for line, at in self._lines() if at <= step]
-        partial = self.path + ".partial"
-        with open(partial, "w") as file:
-            file.writelines(kept)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, self.path)
+        write_text_whole(self.path, "".join(kept))
 
     def read(self) -> list[dict[str, Any]]:
         """All lines, oldest first."""

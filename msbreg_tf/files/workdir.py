@@ -6,12 +6,18 @@ import os
 from typing import Any
 
 from msbreg_tf.errors import RunFailedError
+from msbreg_tf.files.whole import write_text_whole
+
+# Version of what a training computes from its settings: seeds, views, losses, updates. Whoever
+# changes any of these counts it up, and a run that was begun before is not continued.
+# 1: until draws were folded from the name of their operation.
+ARITHMETIC = 1
 
 
 class Workdir:
     """`--workdir`, held by one process at a time; of several workers, by the chief.
 
-    run.json        settings and images the run was started with
+    run.json        version of the arithmetic, settings and images the run was started with
     broken_files    image files that could not be read
     metrics.jsonl   one line every --log_every steps
     checkpoints/    see `checkpoints.py`
@@ -80,7 +86,9 @@ class Workdir:
         Raises:
           ValueError: the folder holds a run that differs; the message lists the differences.
         """
-        current = json.loads(json.dumps({"settings": settings, "facts": facts}))
+        current = json.loads(
+            json.dumps({"arithmetic": ARITHMETIC, "settings": settings, "facts": facts})
+        )
         path = self.file("run.json")
         if not os.path.exists(path):
             if self._lock is None:
@@ -88,9 +96,16 @@ class Workdir:
                     f"--workdir={self.path}: run.json, which worker 0 has written, is not there. "
                     "Give all workers the same folder, on storage that all of them see."
                 )
-            _write_json(path, current)
+            write_text_whole(path, json.dumps(current, indent=2))
             return
         recorded = _read_record(path)
+        if recorded["arithmetic"] != ARITHMETIC:
+            raise ValueError(
+                f"--workdir={self.path} holds a run that another version of msbreg_tf began, whose "
+                f"arithmetic differs (version {recorded['arithmetic']} there, {ARITHMETIC} here): "
+                "continued here it would be neither run. Finish it with that version, or choose "
+                "another --workdir."
+            )
         recorded["settings"] = json.loads(json.dumps(defaults)) | recorded["settings"]
         differing = [
             f"{prefix}{name}: {there.get(name)} there, {here.get(name)} now"
@@ -108,21 +123,13 @@ class Workdir:
             )
 
 
-def _write_json(path: str, content: dict) -> None:
-    partial = path + ".partial"
-    with open(partial, "w") as file:
-        json.dump(content, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-def _read_record(path: str) -> dict[str, dict[str, Any]]:
+def _read_record(path: str) -> dict[str, Any]:
     try:
         with open(path) as file:
             content = json.load(file)
-        return {name: dict(content[name]) for name in ("settings", "facts")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        record = {name: dict(content[name]) for name in ("settings", "facts")}
+        return {"arithmetic": content.get("arithmetic", 1), **record}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} is damaged ({error}), so nobody can tell which run this --workdir holds. "
             "Restore it from a backup, or choose another --workdir."

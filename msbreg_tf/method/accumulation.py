@@ -9,8 +9,10 @@ Values = dict[str, tf.Tensor]
 
 
 def average_over_micro_batches(
-    step: Callable[[tf.Tensor, tf.Tensor], tuple[Gradients, Values]],
+    gradients_of: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[Gradients, Values]],
     views: tf.Tensor,
+    seed: tf.Tensor,
+    first_image: tf.Tensor,
     num_parts: int,
 ) -> tuple[Gradients, Values]:
     """Averages gradients and values over the micro-batches of this replica's batch.
@@ -21,18 +23,19 @@ def average_over_micro_batches(
     that they come out the same, bit for bit, every time.
 
     Args:
-      step: (views [B/M, …], place of their first row in the batch) → (gradients, {name: scalar}).
+      gradients_of: (views [B/M, …], seed, place of their first image in the global batch) →
+        (gradients, {name: scalar}).
       views: [B, …].
-      num_parts: M, micro-batches; it must divide B. 1 calls `step` and nothing else.
+      seed: of the step, passed on.
+      first_image: place of the first of `views` in the global batch.
+      num_parts: M, micro-batches; it must divide B.
 
     Returns:
-      The means over micro-batches of what `step` returned.
+      The means over micro-batches of what `gradients_of` returned.
 
     Raises:
       ValueError: B is known when traced and can't be divided.
     """
-    if num_parts == 1:
-        return step(views, tf.constant(0))
     if views.shape[0] is not None and views.shape[0] % num_parts:
         raise ValueError(
             f"accumulate_steps={num_parts}: a replica's {views.shape[0]} images can't be divided "
@@ -41,10 +44,10 @@ def average_over_micro_batches(
     parts = tf.reshape(views, [num_parts, -1, *views.shape[1:]])  # [M, B/M, …]
     sums = None
     for index in range(num_parts):
-        # Everything that a micro-batch computes follows from its rows, so this alone keeps it from
-        # starting before the last one's activations are gone.
+        # All that a micro-batch computes follows from its rows, so this dependency makes it wait
+        # until the activations of the one before are freed.
         with tf.control_dependencies(tf.nest.flatten(sums) if sums else []):
-            rows = tf.identity(parts[index])
-        results = step(rows, index * tf.shape(parts)[1])
+            rows = tf.identity(parts[index])  # [B/M, …]
+        results = gradients_of(rows, seed, first_image + index * tf.shape(parts)[1])
         sums = results if sums is None else tf.nest.map_structure(tf.add, sums, results)
     return tf.nest.map_structure(lambda total: total / num_parts, sums)

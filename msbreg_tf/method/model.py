@@ -7,10 +7,11 @@ from tensorflow import keras
 
 from msbreg_tf.distributed import replicas
 from msbreg_tf.method.accumulation import average_over_micro_batches
-from msbreg_tf.method.objective import Objective
+from msbreg_tf.method.objective import Embeddings, Objective
 from msbreg_tf.method.schedules import cosine_tau
-from msbreg_tf.run.config import ObjectiveConfig
+from msbreg_tf.method.settings import ObjectiveSettings
 
+MONITORS = ("std_spread", "tau", "gradient_norm")  # what a step reports beside its loss and terms
 # Keeps the noise's random stream apart from those of data order and augmentation.
 _BROWNIAN_STREAM = 0x62
 
@@ -31,9 +32,11 @@ class MSBReg(keras.Model):
     Calling the model on images [*, S, S, 3] in 0–255 returns the representation that every
     evaluation uses: the online encoder's pooled features, float32 [*, F].
 
-    `fit` takes batches of views, uint8 or float [B, K, S, S, 3] in 0–255. A callback may set
-    `gradient_transform`, a function (gradients, variables) → (gradients, {metric name: scalar})
-    that sees gradients summed over replicas; `callbacks.LARS` does.
+    `fit` takes batches of views, uint8 or float [B, K, S, S, 3] in 0–255.
+
+    Attributes:
+      lars: None, or what adapts the gradients, summed over replicas, before the optimizer gets
+        them; the callback `LARS` puts itself here.
     """
 
     def __init__(
@@ -42,7 +45,7 @@ class MSBReg(keras.Model):
         projector: keras.Model,
         predictor: keras.Model,
         *,
-        objective: Optional[ObjectiveConfig] = None,
+        objective: Optional[ObjectiveSettings] = None,
         total_steps: int,
         seed: int = 0,
         accumulate_steps: int = 1,
@@ -55,12 +58,12 @@ class MSBReg(keras.Model):
           encoder: images [*, S, S, 3] in 0–255 → features [*, F].
           projector: f_θ, [*, F] → [*, D].
           predictor: h_θ, [*, D] → [*, D].
-          objective: losses, their weights and τ_base; default `ObjectiveConfig()`.
+          objective: losses, their weights and τ_base; default `ObjectiveSettings()`.
           total_steps: optimizer steps of the whole run, over which τ rises to 1.
           seed: seed of the Brownian directions.
           accumulate_steps: micro-batches M of a step (METHOD.md, "Small memory").
           augment: `MultiViewAugmentation` that makes the views inside the step, on the device; then
-            `fit` takes what its `views_of` takes.
+            `fit` takes what its `finish_views` takes.
           **kwargs: `name` and the like, for `keras.Model`.
         """
         super().__init__(**kwargs)
@@ -69,12 +72,12 @@ class MSBReg(keras.Model):
         self.predictor = predictor
         self.target_encoder = keras.models.clone_model(encoder, clone_function=_clone_layer)
         self.target_projector = keras.models.clone_model(projector, clone_function=_clone_layer)
-        self.objective = Objective(objective or ObjectiveConfig())
+        self.objective = Objective(objective or ObjectiveSettings())
         self.total_steps = total_steps
         self.seed = seed
         self.accumulate_steps = accumulate_steps
         self.augment = augment
-        self.gradient_transform = None
+        self.lars = None
         self._step_metrics = {}
         # A metric's result is that of all replicas already; with several workers Keras would add it
         # up once more.
@@ -128,55 +131,64 @@ class MSBReg(keras.Model):
         return _unit_views(projection, tf.shape(views)[0], views.shape[1])
 
     @tf.autograph.experimental.do_not_convert  # which takes seconds at every start, for nothing
-    def train_step(self, data: tf.Tensor) -> dict[str, tf.Tensor]:
-        """One step on views [B, K, S, S, 3] of this replica; returns the step's metrics."""
-        views, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        if self.augment is not None:
-            views = self.augment.views_of(views)
-        step = self.optimizer.iterations
-        variables = self.online_variables
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """One step on this replica's views; returns the step's metrics.
+
+        Args:
+          data: views, uint8 or float [B, K, S, S, 3] in 0–255, or with `augment` what it takes.
+        """
+        views = self._views(data)  # [B, K, S, S, 3]
+        step = self.optimizer.iterations  # a variable, which the update below counts up
         seed = self._noise_seed(step)
+        tau = cosine_tau(
+            step, tau_base=self.objective.settings.tau_base, total_steps=self.total_steps
+        )
         first_image = replicas.first_image(tf.shape(views)[0])
 
-        gradients, values = average_over_micro_batches(
-            lambda part, offset: self._gradients(part, seed, first_image + offset),
-            views,
-            self.accumulate_steps,
-        )
+        if self.accumulate_steps == 1:
+            gradients, values = self._gradients(views, seed, first_image)
+        else:
+            gradients, values = average_over_micro_batches(
+                self._gradients, views, seed, first_image, self.accumulate_steps
+            )
         gradients = replicas.sum_gradients(self._unscale(gradients))
         gradient_norm = tf.linalg.global_norm(gradients)
-        transform_metrics = {}
-        if self.gradient_transform is not None:
-            gradients, transform_metrics = self.gradient_transform(gradients, variables)
 
-        tau = cosine_tau(
-            step, tau_base=self.objective.config.tau_base, total_steps=self.total_steps
-        )
-        self.optimizer.apply_gradients(zip(gradients, variables), skip_gradients_aggregation=True)
-        self._update_target(tau)
+        weights, trust_ratios = self.online_variables, {}
+        if self.lars is not None:  # g ← η ‖w‖ / ‖g + β w‖ · (g + β w)
+            gradients, trust_ratios = self.lars.adapt(gradients, weights)
+        self.optimizer.apply_gradients(zip(gradients, weights), skip_gradients_aggregation=True)
 
-        monitors = {
-            "tau": tau,
-            "spread": values.pop("spread"),
-            "gradient_norm": gradient_norm,
-            **transform_metrics,
-        }
-        return self._report({**values, **monitors})
+        self._update_target(tau)  # ξ ← τ ξ + (1 − τ) θ
+        return self._report({**values, "tau": tau, "gradient_norm": gradient_norm, **trust_ratios})
 
     def _gradients(self, views, seed, first_image):
-        """Forward and backward on views [b, K, S, S, 3]; returns (gradients, {name: scalar}).
+        """Target, online, terms, gradients: of views [b, K, S, S, 3].
 
-        Gradients are this replica's share, scaled if the loss is; `first_image` is the place of the
-        first image in the global batch.
+        Args:
+          views: all of this replica's, or a micro-batch of them.
+          seed: int32 [2], of the step's Brownian directions.
+          first_image: place of the first image in the global batch.
+
+        Returns:
+          This replica's share of the gradients, scaled if the loss is; and {name: scalar}.
         """
-        target = self.embed_target(views, training=True)
+        z = self.embed_target(views, training=True)  # [b, K, D]
         with tf.GradientTape() as tape:
-            prediction, projection = self.embed(views, training=True)
-            terms = self.objective.terms(prediction, projection, target, seed, first_image)
+            p, y = self.embed(views, training=True)  # [b, K, D] each
+            terms = self.objective.terms(
+                Embeddings(p, y, z, seed, first_image, self.objective.settings)
+            )
             loss = self.objective.total(terms)
+            # Gradients will be summed over replicas, hence 1/R (see `replicas.py`).
             scaled_loss = self._scale_loss(loss / replicas.num_replicas())
         gradients = tape.gradient(scaled_loss, self.online_variables)
-        return gradients, {"loss": loss, **terms, "spread": _spread(prediction)}
+        return gradients, {"loss": loss, **terms, "std_spread": _std_spread(p)}
+
+    def _views(self, data: Any) -> tf.Tensor:
+        """The views of a step, [B, K, S, S, 3]."""
+        views, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return views if self.augment is None else self.augment.finish_views(views)
 
     def _update_target(self, tau: tf.Tensor) -> None:
         """ξ ← τ ξ + (1 − τ) θ, as a change of ξ: fewer passes over memory."""
@@ -204,7 +216,7 @@ class MSBReg(keras.Model):
     def make_train_function(self, force=False):
         # A variable that is made inside the step lets TensorFlow trace the whole step twice.
         with self.distribute_strategy.scope():
-            self.declare_metrics("loss", *self.objective.weights, "tau", "spread", "gradient_norm")
+            self.declare_metrics("loss", *self.objective.weights, *MONITORS)
         return super().make_train_function(force)
 
     def declare_metrics(self, *names: str) -> None:
@@ -224,13 +236,13 @@ class MSBReg(keras.Model):
             name: keras.saving.serialize_keras_object(getattr(self, name))
             for name in ("encoder", "projector", "predictor")
         }
-        objective = vars(self.objective.config)
+        objective = self.objective.settings.values()
         own = {
             "objective": objective,
             "total_steps": self.total_steps,
             "seed": self.seed,
             "accumulate_steps": self.accumulate_steps,
-            "augment": self.augment and keras.saving.serialize_keras_object(self.augment),
+            "augment": keras.saving.serialize_keras_object(self.augment),
         }
         return super().get_config() | networks | own
 
@@ -238,8 +250,9 @@ class MSBReg(keras.Model):
     def from_config(cls, config: dict[str, Any]) -> "MSBReg":
         config = dict(config)
         for name in ("encoder", "projector", "predictor", "augment"):
-            config[name] = config[name] and keras.saving.deserialize_keras_object(config[name])
-        config["objective"] = ObjectiveConfig(**config["objective"])
+            if config[name] is not None:
+                config[name] = keras.saving.deserialize_keras_object(config[name])
+        config["objective"] = ObjectiveSettings(**config["objective"])
         return cls(**config)
 
 
@@ -259,8 +272,8 @@ def _unit_views(rows: tf.Tensor, batch: tf.Tensor, num_views: int) -> tf.Tensor:
     return tf.reshape(rows, [batch, num_views, rows.shape[-1]])  # [B, K, D]
 
 
-def _spread(prediction: tf.Tensor) -> tf.Tensor:
-    """√D × standard deviation of the embeddings: 1 when spread evenly, 0 when collapsed."""
-    rows = tf.reshape(prediction, [-1, prediction.shape[-1]])
-    deviation = tf.math.reduce_std(rows, axis=0)
-    return tf.reduce_mean(deviation) * tf.sqrt(float(prediction.shape[-1]))
+def _std_spread(p: tf.Tensor) -> tf.Tensor:
+    """√D × mean standard deviation of the predictions: 1 when spread evenly, 0 when collapsed."""
+    rows = tf.reshape(p, [-1, p.shape[-1]])  # [B·K, D]
+    deviation = tf.math.reduce_std(rows, axis=0)  # [D]
+    return tf.reduce_mean(deviation) * tf.sqrt(float(p.shape[-1]))

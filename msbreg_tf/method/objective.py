@@ -1,68 +1,115 @@
-"""L = attraction + λ_s L_s + λ_b L_b (+ λ_u L_u): which terms a method has, and their weights."""
+"""L = attraction + λ_s L_s + λ_b L_b (+ λ_u L_u): the table of terms, and their sum."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Optional
 
 import tensorflow as tf
 
 from msbreg_tf.distributed import replicas
 from msbreg_tf.method import losses
-from msbreg_tf.run.config import ObjectiveConfig
+from msbreg_tf.method.settings import ObjectiveSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class Embeddings:
+    """What the terms of one step are computed from, on one replica.
+
+    Attributes:
+      p: prediction normalize(h_θ(f_θ(x))), float32 unit-norm [B, K, D].
+      y: projection normalize(f_θ(x)), float32 unit-norm [B, K, D].
+      z: target normalize(g_ξ(x)), float32 unit-norm [B, K, D]; it gets no gradient.
+      seed: int32 [2], the step's; it decides the Brownian directions.
+      first_image: int32, place of the first of these images in the global batch.
+      settings: of the objective.
+    """
+
+    p: tf.Tensor
+    y: tf.Tensor
+    z: tf.Tensor
+    seed: tf.Tensor
+    first_image: tf.Tensor
+    settings: ObjectiveSettings
+
+    @property
+    def regularized(self) -> tf.Tensor:
+        """The output that `--regularize` names, [B, K, D]."""
+        return {"predictor": self.p, "projector": self.y}[self.settings.regularize]
+
+    @property
+    def regularized_rows(self) -> tf.Tensor:
+        """`regularized` of all replicas, [N·K, D]: terms that look at the whole cloud need it."""
+        rows = tf.reshape(self.regularized, [-1, self.regularized.shape[-1]])  # [B·K, D]
+        return replicas.gather_rows(rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class Term:
+    """A row of `TERMS`.
+
+    Attributes:
+      loss: of a step's `Embeddings`, float32 scalar.
+      methods: the methods that have it.
+      weight: name of the setting that is its λ; None for an attraction, whose weight is 1.
+    """
+
+    loss: Callable[[Embeddings], tf.Tensor]
+    methods: tuple[str, ...]
+    weight: Optional[str] = None
+
+
+# Attractions first: the order in which a method's terms are added up and logged.
+TERMS = {
+    "centroid": Term(
+        lambda e: losses.multiview_centroid_loss(e.p, e.z, e.settings.centroid),
+        methods=("msbreg", "byol", "byol_uniform"),
+    ),
+    "next_view": Term(
+        lambda e: losses.next_view_loss(e.p, e.z),
+        methods=("batch_repetition",),
+    ),
+    "singular_value": Term(
+        lambda e: losses.singular_value_loss(e.regularized_rows, e.settings.singular_value_form),
+        methods=("msbreg",),
+        weight="lambda_s",
+    ),
+    "brownian": Term(
+        lambda e: losses.brownian_diffusive_loss(e.regularized, e.seed, e.first_image),
+        methods=("msbreg",),
+        weight="lambda_b",
+    ),
+    "uniformity": Term(
+        lambda e: losses.uniformity_loss(e.regularized_rows),
+        methods=("byol_uniform",),
+        weight="lambda_u",
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
     """The weighted terms of one method; a term of weight 0 is never computed."""
 
-    config: ObjectiveConfig
+    settings: ObjectiveSettings
 
     @property
     def weights(self) -> dict[str, float]:
         """{term name: weight}, attraction first."""
-        c = self.config
-        regularizers = {
-            "msbreg": {"singular_value": c.lambda_s, "brownian": c.lambda_b},
-            "byol_uniform": {"uniformity": c.lambda_u},
-        }.get(c.method, {})
-        attraction = "next_view" if c.method == "batch_repetition" else "centroid"
-        return {attraction: 1.0} | {name: w for name, w in regularizers.items() if w > 0}
+        weights = {
+            name: getattr(self.settings, term.weight) if term.weight else 1.0
+            for name, term in TERMS.items()
+            if self.settings.method in term.methods
+        }
+        return {name: weight for name, weight in weights.items() if weight > 0}
 
-    def terms(
-        self,
-        prediction: tf.Tensor,
-        projection: tf.Tensor,
-        target: tf.Tensor,
-        seed: tf.Tensor,
-        first_image: tf.Tensor,
-    ) -> dict[str, tf.Tensor]:
+    def terms(self, embeddings: Embeddings) -> dict[str, tf.Tensor]:
         """Evaluates every term of the method.
-
-        Args:
-          prediction: float32 unit-norm [B, K, D], p = normalize(h_θ(f_θ(x))).
-          projection: float32 unit-norm [B, K, D], normalize(f_θ(x)).
-          target: float32 unit-norm [B, K, D], z' = normalize(g_ξ(x)); gets no gradient.
-          seed: int32 [2], the step's; decides the Brownian directions.
-          first_image: int32, place of the first of these images in the global batch.
 
         Returns:
           {term name: float32 scalar, unweighted}. `centroid`, `next_view` and `brownian` are means
-          over these images; `singular_value` and `uniformity` are of all replicas' images.
+          over this replica's images; `singular_value` and `uniformity` are of all replicas' images.
         """
-        c = self.config
-        regularized = prediction if c.regularize == "predictor" else projection
-        terms = {}
-        for name in self.weights:
-            if name == "centroid":
-                terms[name] = losses.multiview_centroid_loss(prediction, target, c.centroid)
-            elif name == "next_view":
-                terms[name] = losses.next_view_loss(prediction, target)
-            elif name == "brownian":
-                terms[name] = losses.brownian_diffusive_loss(regularized, seed, first_image)
-            elif name == "singular_value":
-                rows = _global_rows(regularized)
-                terms[name] = losses.singular_value_loss(rows, c.singular_value_form)
-            elif name == "uniformity":
-                terms[name] = losses.uniformity_loss(_global_rows(regularized))
-        return terms
+        return {name: TERMS[name].loss(embeddings) for name in self.weights}
 
     def total(self, terms: dict[str, tf.Tensor]) -> tf.Tensor:
         """Σ weight · term, float32 scalar."""
@@ -75,7 +122,9 @@ class Objective:
             name if weight == 1.0 else f"{weight:g} {name}" for name, weight in self.weights.items()
         )
 
-
-def _global_rows(embeddings: tf.Tensor) -> tf.Tensor:
-    rows = tf.reshape(embeddings, [-1, embeddings.shape[-1]])  # [B·K, D]
-    return replicas.gather_rows(rows)  # [N·K, D]
+    def unused_weights(self) -> list[str]:
+        """Settings that are weights of other methods' terms only."""
+        used = {term.weight for term in TERMS.values() if self.settings.method in term.methods}
+        return list(
+            dict.fromkeys(t.weight for t in TERMS.values() if t.weight not in used | {None})
+        )

@@ -12,9 +12,9 @@ _TRUST_RATIOS = ("trust_ratio_min", "trust_ratio_mean", "trust_ratio_max")
 class LARS(keras.callbacks.Callback):
     """Makes a model compiled with momentum SGD train by LARS (METHOD.md, "Optimisation").
 
-    The model's `train_step` must apply `model.gradient_transform` to gradients that are summed over
-    replicas, as `MSBReg` does. The arithmetic depends on gradient and weight alone, so a resumed
-    run continues exactly.
+    It installs itself as `model.lars`; the model's `train_step` must call `model.lars.adapt` on
+    gradients that are summed over replicas, as `MSBReg` does. The arithmetic depends on gradient
+    and weight alone, so a resumed run continues exactly.
     """
 
     def __init__(self, trust_coefficient: float = 0.001, weight_decay: float = 1e-5):
@@ -24,30 +24,33 @@ class LARS(keras.callbacks.Callback):
         self.weight_decay = weight_decay
 
     def on_train_begin(self, logs=None):
-        if not hasattr(self.model, "gradient_transform"):
+        if not hasattr(self.model, "lars"):
             raise ValueError(
                 f"LARS can't be installed on {type(self.model).__name__}: its train_step must "
-                "apply `model.gradient_transform` to the aggregated gradients, as MSBReg's does."
+                "call `model.lars.adapt` on the aggregated gradients, as MSBReg's does."
             )
         if not isinstance(_inner(self.model.optimizer), keras.optimizers.SGD):
             raise ValueError(
                 "LARS scales the gradients of momentum SGD: compile the model with "
                 f"keras.optimizers.SGD, not {type(self.model.optimizer).__name__}."
             )
-        self.model.gradient_transform = self._transform
+        self.model.lars = self
         with self.model.distribute_strategy.scope():
             self.model.declare_metrics(*_TRUST_RATIOS)
-        # A model that was fitted before has a traced step without the transform.
+        # A model that was fitted before has a traced step without LARS.
         self.model.make_train_function(force=True)
 
-    def _transform(self, gradients, variables):
+    def adapt(
+        self, gradients: list[tf.Tensor], weights: list[tf.Variable]
+    ) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
+        """`lars.adapt`, and the smallest, mean and largest trust ratio as metrics."""
         gradients, ratios = lars.adapt(
             gradients,
-            variables,
+            weights,
             trust_coefficient=self.trust_coefficient,
             weight_decay=self.weight_decay,
         )
-        ratios = tf.stack(ratios)
+        ratios = tf.stack(ratios)  # [number of kernels]
         reduced = (tf.reduce_min(ratios), tf.reduce_mean(ratios), tf.reduce_max(ratios))
         return gradients, dict(zip(_TRUST_RATIOS, reduced))
 
@@ -83,8 +86,12 @@ class WarmupCosine(keras.callbacks.Callback):
         )
 
     def on_train_batch_begin(self, batch, logs=None):
-        optimizer = self.model.optimizer
-        optimizer.learning_rate = self.learning_rate(int(optimizer.iterations.numpy()))
+        self.model.optimizer.learning_rate = self.learning_rate(finished_steps(self.model))
+
+
+def finished_steps(model: keras.Model) -> int:
+    """Optimizer steps that the model has done, over all starts of its run."""
+    return int(model.optimizer.iterations.numpy())
 
 
 def _inner(optimizer):

@@ -23,7 +23,7 @@ class NormFamily:
 
     def __init__(self, norm: str, synchronized: bool):
         if norm not in NORMS:
-            raise ValueError(f"--norm={norm}: expected one of {', '.join(NORMS)}.")
+            raise ValueError(f"norm={norm}: expected one of {', '.join(NORMS)}.")
         self._norm = norm
         self._synchronized = synchronized
         self.conv = StandardizedConv2D if norm == "group_ws" else keras.layers.Conv2D

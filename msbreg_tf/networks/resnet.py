@@ -5,6 +5,7 @@ from typing import Optional
 from tensorflow import keras
 
 from msbreg_tf.networks.norms import NormFamily
+from msbreg_tf.networks.settings import NetworkSettings
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in 0..1
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -13,7 +14,26 @@ _BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
 _REDUCTION = {"imagenet": 32, "cifar": 8}
 
 
-def build_encoder(
+def build(
+    settings: NetworkSettings,
+    *,
+    image_size: Optional[int] = None,
+    synchronized: bool = False,
+    name: str = "encoder",
+) -> keras.Model:
+    """The ResNet that `settings` describe; see `build_resnet`."""
+    return build_resnet(
+        settings.encoder,
+        image_size,
+        settings.encoder_width,
+        settings.stem,
+        settings.norm,
+        synchronized,
+        name,
+    )
+
+
+def build_resnet(
     encoder: str = "resnet18",
     image_size: Optional[int] = None,
     width: int = 64,
@@ -22,7 +42,7 @@ def build_encoder(
     synchronized: bool = False,
     name: str = "encoder",
 ) -> keras.Model:
-    """Returns a ResNet from images to pooled features (He et al. 2016; METHOD, "Networks").
+    """Returns a ResNet from images to pooled features (He et al. 2016; METHOD.md, "Networks").
 
     The layout is torchvision's: explicit symmetric padding, the stride in the 3×3 convolution of a
     bottleneck, no convolution bias, batch norm with epsilon 1e-5. Layer names are torchvision's
@@ -60,14 +80,14 @@ def build_encoder(
 
 def _check(encoder: str, image_size: Optional[int], stem: str) -> None:
     if encoder not in _BLOCKS:
-        raise ValueError(f"--encoder={encoder}: expected one of {', '.join(_BLOCKS)}.")
+        raise ValueError(f"encoder={encoder}: expected one of {', '.join(_BLOCKS)}.")
     if stem not in _REDUCTION:
-        raise ValueError(f"--stem={stem}: expected one of {', '.join(_REDUCTION)}.")
+        raise ValueError(f"stem={stem}: expected one of {', '.join(_REDUCTION)}.")
     if image_size is not None and image_size < _REDUCTION[stem]:
         raise ValueError(
-            f"--image_size={image_size}: --stem={stem} shrinks images {_REDUCTION[stem]} times; "
+            f"image_size={image_size}: stem={stem} shrinks images {_REDUCTION[stem]} times; "
             f"expected at least {_REDUCTION[stem]}"
-            + (", or --stem=cifar." if stem == "imagenet" else ".")
+            + (", or stem=cifar." if stem == "imagenet" else ".")
         )
 
 

@@ -6,12 +6,13 @@ from typing import Optional
 import tensorflow as tf
 from tensorflow import keras
 
-from msbreg_tf.augment.multiview import build_augmentation
+from msbreg_tf.augment.multiview import MultiViewAugmentation
 from msbreg_tf.distributed.devices import split_cpu
 from msbreg_tf.distributed.replicas import read_own_copies
 from msbreg_tf.method.model import MSBReg
+from msbreg_tf.method.settings import OptimizerSettings
+from msbreg_tf.networks.encoder import build_encoder
 from msbreg_tf.networks.heads import build_predictor, build_projector
-from msbreg_tf.networks.resnet import build_encoder
 from msbreg_tf.run.config import Config
 
 
@@ -38,17 +39,25 @@ def make_strategy(
         strategy = mirrored(tuple(device.name for device in devices))
     else:
         strategy = tf.distribute.get_strategy()
-    replicas, batch = strategy.num_replicas_in_sync, config.optimizer.batch_size
-    parts = config.optimizer.accumulate_steps
-    if batch % (replicas * parts):
-        multiple = replicas * parts
+    check_batch(config.optimizer, strategy.num_replicas_in_sync)
+    return strategy
+
+
+def check_batch(optimizer: OptimizerSettings, num_replicas: int) -> None:
+    """Checks that the replicas, and the micro-batches of each, can share a batch evenly.
+
+    Raises:
+      ValueError: they can't; names the next batch size that works.
+    """
+    batch, parts = optimizer.batch_size, optimizer.accumulate_steps
+    multiple = num_replicas * parts
+    if batch % multiple:
         micro = f" of --accumulate_steps={parts} micro-batches" if parts > 1 else ""
         raise ValueError(
-            f"--batch_size={batch}: {replicas} replica{'s' * (replicas > 1)}{micro} can't share it "
-            f"evenly. Use a multiple of {multiple}, for example "
+            f"--batch_size={batch}: {num_replicas} replica{'s' if num_replicas > 1 else ''}{micro} "
+            f"can't share it evenly. Use a multiple of {multiple}, for example "
             f"--batch_size={batch + multiple - batch % multiple}."
         )
-    return strategy
 
 
 @functools.cache
@@ -64,6 +73,13 @@ def precision_policy(mixed: bool) -> str:
     return "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
 
 
+def build_augmentation(config: Config) -> MultiViewAugmentation:
+    """The layer that makes the views of a run."""
+    return MultiViewAugmentation(
+        config.augment, num_views=config.objective.num_views, image_size=config.data.image_size
+    )
+
+
 def build_model(config: Config, total_steps: int, synchronized: Optional[bool] = None) -> MSBReg:
     """The compiled model of a run, with all its variables, under the current strategy.
 
@@ -73,25 +89,17 @@ def build_model(config: Config, total_steps: int, synchronized: Optional[bool] =
     hidden, size = network.heads()
     if synchronized is None:
         synchronized = tf.distribute.get_strategy().num_replicas_in_sync > 1
-    norm = {"norm": network.norm, "synchronized": synchronized}
     encoder = build_encoder(
-        network.encoder,
+        network,
         image_size=config.data.image_size,
-        width=network.encoder_width,
-        stem=network.stem,
+        synchronized=synchronized,
         name="online_encoder",
-        **norm,
     )
+    heads = {"hidden_size": hidden, "output_size": size, "norm": network.norm}
     projector = build_projector(
-        input_size=encoder.output_shape[-1],
-        hidden_size=hidden,
-        output_size=size,
-        name="online_projector",
-        **norm,
+        encoder.output_shape[-1], **heads, synchronized=synchronized, name="online_projector"
     )
-    predictor = build_predictor(
-        input_size=size, hidden_size=hidden, output_size=size, name="online_predictor", **norm
-    )
+    predictor = build_predictor(size, **heads, synchronized=synchronized, name="online_predictor")
     model = MSBReg(
         encoder,
         projector,

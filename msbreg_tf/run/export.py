@@ -20,6 +20,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from msbreg_tf.data.images.resizing import fit_square
+from msbreg_tf.files.whole import sync, sync_tree
 
 PREPROCESSING = (
     "Images of another size are resized (antialiased bilinear) so that the shorter side is "
@@ -92,8 +93,10 @@ def export_encoder(
         single.save(os.path.join(partial, "encoder.keras"))
         with open(os.path.join(partial, "metadata.json"), "w") as file:
             json.dump(facts | metadata, file, indent=2)
+        sync_tree(partial)
         shutil.rmtree(folder, ignore_errors=True)
         os.rename(partial, folder)
+        sync(os.path.dirname(folder))
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

@@ -19,8 +19,9 @@ import tensorflow as tf
 from tensorflow import keras
 
 from msbreg_tf.method.model import MSBReg
-from msbreg_tf.method.objective import Objective
+from msbreg_tf.method.objective import TERMS, Objective
 from msbreg_tf.method.optimization import LARS, WarmupCosine
+from msbreg_tf.method.settings import ObjectiveSettings
 
 STEPS = 3
 MOVING_VARIANCES = "moving variances"
@@ -47,38 +48,30 @@ class Row(NamedTuple):
     broken: str  # the first entry beyond the tolerance: what broke earliest is the cause; or ''
 
 
+# Choices that a term leaves open, each compared as a term of its own: {name: (term, settings)}.
+_VARIANTS = {"singular_value_squares": ("singular_value", {"singular_value_form": "squares"})}
+# Where a setting's default would drown the other terms, or hide in them.
+_WEIGHTS = {"singular_value_squares": 0.0002}
+
+
 @dataclasses.dataclass(frozen=True)
 class EveryTerm(Objective):
-    """All terms of all methods at once, each by the code of the objective that has it."""
+    """All terms of all methods at once, and their variants."""
 
     @property
     def weights(self):
         """Weights that give every term a visible part of the gradient."""
-        return {
-            "centroid": 1.0,
-            "next_view": 1.0,
-            "singular_value": 0.004,
-            "singular_value_squares": 0.0002,
-            "brownian": 0.5,
-            "uniformity": 1.0,
-        }
+        defaults = ObjectiveSettings().values()
+        weights = {name: defaults.get(term.weight) or 1.0 for name, term in TERMS.items()}
+        return {**weights, **_WEIGHTS}
 
-    def terms(self, *inputs):
+    def terms(self, embeddings):
         """As `Objective.terms`."""
-
-        def of(**settings):
-            return Objective(dataclasses.replace(self.config, **settings)).terms(*inputs)
-
-        weights = {"lambda_s": 1.0, "lambda_b": 1.0}
-        msbreg = of(method="msbreg", singular_value_form="values", **weights)
-        squares = of(method="msbreg", singular_value_form="squares", **weights)
-        uniform = of(method="byol_uniform", num_views=2, lambda_u=1.0)
-        return {
-            **msbreg,
-            "next_view": of(method="batch_repetition")["next_view"],
-            "singular_value_squares": squares["singular_value"],
-            "uniformity": uniform["uniformity"],
-        }
+        values = {name: term.loss(embeddings) for name, term in TERMS.items()}
+        for name, (term, changes) in _VARIANTS.items():
+            settings = dataclasses.replace(embeddings.settings, **changes)
+            values[name] = TERMS[term].loss(dataclasses.replace(embeddings, settings=settings))
+        return values
 
 
 class _Recorder(LARS):
@@ -111,10 +104,10 @@ class _Recorder(LARS):
         for variable, kept in zip(self.model.online_variables, self._kept):
             self._append("gradients", f"{variable.name}, {step}", kept.numpy())
 
-    def _transform(self, gradients, variables):
+    def adapt(self, gradients, weights):
         for kept, gradient in zip(self._kept, gradients):
             kept.assign(gradient)
-        return super()._transform(gradients, variables)
+        return super().adapt(gradients, weights)
 
     def _append(self, quantity: str, name: str, value) -> None:
         self.record.setdefault(quantity, []).append((name, np.asarray(value, np.float64)))
@@ -137,7 +130,7 @@ def record_steps(
     """
     with strategy.scope():
         model = build()
-        model.objective = EveryTerm(model.objective.config)
+        model.objective = EveryTerm(model.objective.settings)
     _smooth(model)
     start = _state(model)
     record: Record = {

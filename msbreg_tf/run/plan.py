@@ -1,44 +1,23 @@
 """What a run is about to do, in a few lines, before its first step."""
 
-import dataclasses
 import os
 
 import tensorflow as tf
 from tensorflow import keras
 
-from msbreg_tf.data.pipeline.views import steps_per_epoch
 from msbreg_tf.data.sources.source import Source
 from msbreg_tf.method import lars
 from msbreg_tf.method.model import MSBReg
-from msbreg_tf.run.config import Config, OptimizerConfig
-
-
-@dataclasses.dataclass(frozen=True)
-class Length:
-    """Epochs in steps."""
-
-    steps_per_epoch: int
-    warmup_steps: int
-    total_steps: int
-
-    @classmethod
-    def of(cls, config: Config, num_images: int) -> "Length":
-        """Steps of a run; an epoch drops the remainder that fills no batch.
-
-        Raises:
-          ValueError: fewer images than one batch.
-        """
-        per_epoch = steps_per_epoch(num_images, config.optimizer.batch_size)
-        return cls(
-            steps_per_epoch=per_epoch,
-            warmup_steps=round(config.optimizer.warmup_epochs * per_epoch),
-            total_steps=config.optimizer.epochs * per_epoch,
-        )
+from msbreg_tf.method.objective import Objective
+from msbreg_tf.method.settings import OptimizerSettings
+from msbreg_tf.run.config import Config
+from msbreg_tf.run.length import Length
 
 
 def describe(config: Config, source: Source, length: Length, model: MSBReg, replicas: int) -> str:
     """The plan as text: data, steps, batch, learning rate, networks, decay, objective."""
     o, c = config.optimizer, config.objective
+    objective = Objective(c)
     kernels = [v for v in model.online_variables if lars.is_adapted(v)]
     others = [v for v in model.online_variables if not lars.is_adapted(v)]
     rows = [
@@ -52,13 +31,14 @@ def describe(config: Config, source: Source, length: Length, model: MSBReg, repl
             "batch",
             f"N = {o.batch_size} images × K = {c.num_views} views = "
             f"{o.batch_size * c.num_views} of {config.data.image_size} px, on R = {replicas} "
-            f"replica{'s' * (replicas > 1)} of B = {o.batch_size // replicas}{_micro(o, replicas)}",
+            f"replica{'s' if replicas > 1 else ''} of B = {o.batch_size // replicas}"
+            f"{_micro(o, replicas)}",
         ),
         (
             "learning rate",
             f"{config.max_lr:g} = base_lr {o.base_lr:g} × {o.batch_size}/256 × {c.num_views} views",
         ),
-        ("loss", f"{c.method}: {model.objective.formula()}{_unused(config)}"),
+        ("loss", f"{c.method}: {objective.formula()}{_unused(objective)}"),
         ("target", f"τ from {c.tau_base:g} to 1 by cosine"),
         *(
             (name, f"{_size(network.trainable_variables):,} parameters")
@@ -77,7 +57,7 @@ def describe(config: Config, source: Source, length: Length, model: MSBReg, repl
     return "\n".join(f"  {name:<{width}}  {text}" for name, text in rows)
 
 
-def _micro(optimizer: OptimizerConfig, replicas: int) -> str:
+def _micro(optimizer: OptimizerSettings, replicas: int) -> str:
     """Says how the batch is divided, if it is."""
     parts = optimizer.accumulate_steps
     if parts == 1:
@@ -85,14 +65,10 @@ def _micro(optimizer: OptimizerConfig, replicas: int) -> str:
     return f", in M = {parts} micro-batches of {optimizer.batch_size // replicas // parts}"
 
 
-def _unused(config: Config) -> str:
-    """Says which λ's a comparison method leaves out, since a flagfile may set them."""
-    used = {"msbreg": ("lambda_s", "lambda_b"), "byol_uniform": ("lambda_u",)}
-    names = [
-        f"--{name}"
-        for name in ("lambda_s", "lambda_b")
-        if name not in used.get(config.objective.method, ())
-    ]
+def _unused(objective: Objective) -> str:
+    """Says which λ's were set that the method leaves out, because a flagfile may set them."""
+    given, defaults = objective.settings.values(), type(objective.settings)().values()
+    names = [f"--{name}" for name in objective.unused_weights() if given[name] != defaults[name]]
     return f" ({', '.join(names)} not used)" if names else ""
 
 

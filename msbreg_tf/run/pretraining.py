@@ -10,23 +10,31 @@ import tensorflow as tf
 from tensorflow import keras
 
 import msbreg_tf
-from msbreg_tf.augment.multiview import build_augmentation
 from msbreg_tf.data.labelled.arrays import labelled_images
 from msbreg_tf.data.pipeline.probe import probe_views
 from msbreg_tf.data.pipeline.service import check_service, service_batches
-from msbreg_tf.data.pipeline.views import ViewRecipe, view_batches
-from msbreg_tf.data.sources.opening import open_source
+from msbreg_tf.data.pipeline.views import ViewPlan, view_batches
+from msbreg_tf.data.sources.table import open_source
 from msbreg_tf.distributed.workers import Workers, join_workers
 from msbreg_tf.errors import RunFailedError
 from msbreg_tf.files.checkpoints import Checkpoints
 from msbreg_tf.files.metrics_file import MetricsFile
 from msbreg_tf.files.workdir import Workdir
-from msbreg_tf.run import callbacks
-from msbreg_tf.run.build import build_model, make_strategy, precision_policy, saved_state
+from msbreg_tf.method.optimization import LARS, WarmupCosine, finished_steps
+from msbreg_tf.run.build import (
+    build_augmentation,
+    build_model,
+    make_strategy,
+    precision_policy,
+    saved_state,
+)
+from msbreg_tf.run.callbacks.guards import SaveCheckpoints, StopOnNonFinite
+from msbreg_tf.run.callbacks.monitors import LogMetrics, PeriodicKNN, Progress, TensorBoardLog
 from msbreg_tf.run.config import Config
-from msbreg_tf.run.determinism import make_sums_reproducible
+from msbreg_tf.run.determinism import reproducible_sums
 from msbreg_tf.run.export import export_encoder
-from msbreg_tf.run.plan import Length, describe
+from msbreg_tf.run.length import Length
+from msbreg_tf.run.plan import describe
 
 
 def train(config: Config) -> str:
@@ -43,24 +51,33 @@ def train(config: Config) -> str:
       RunFailedError: a non-finite loss, a full disk, a folder in use, another worker that is gone.
       PreemptedError: a signal asked to stop; the state is saved.
     """
-    with join_workers(config.run.strategy) as workers:
-        workdir = Workdir(config.run.workdir, holder=workers.is_chief)
-        try:
-            make_sums_reproducible()
-            keras.mixed_precision.set_global_policy(precision_policy(config.run.mixed_precision))
-            run = Run(config, workdir, workers)
-            if workers.is_chief:
-                print(run.plan())
-            with _readable_failures(workdir, workers):
-                run.fit()
-                return run.export()
-        finally:
-            keras.mixed_precision.set_global_policy("float32")
-            workdir.close()
+    with join_workers(config.run.strategy) as workers, contextlib.ExitStack() as stack:
+        workdir = stack.enter_context(
+            contextlib.closing(Workdir(config.run.workdir, holder=workers.is_chief))
+        )
+        stack.enter_context(reproducible_sums())
+        stack.enter_context(_precision(config.run.mixed_precision))
+        run = Run(config, workdir, workers)
+        if workers.is_chief:
+            print(run.plan())
+        with _readable_failures(workdir, workers):
+            run.fit()
+            return run.export()
+
+
+@contextlib.contextmanager
+def _precision(mixed: bool) -> Iterator[None]:
+    """Sets Keras's policy in the body, and the caller's afterwards."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(precision_policy(mixed))
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
 
 
 class Run:
-    """One pretraining, ready to go on from its last checkpoint."""
+    """One pretraining, ready to continue from its last checkpoint."""
 
     def __init__(self, config: Config, workdir: Workdir, workers: Workers):
         """Builds everything that can turn out to be wrong, and only then claims the folder."""
@@ -80,10 +97,12 @@ class Run:
         self.first_step = self._claim_and_restore()
 
     def _claim_and_restore(self) -> int:
-        """The step to go on from: the chief's newest whole checkpoint, for all workers."""
+        """The step to continue from: the chief's newest whole checkpoint, for all workers."""
+        # The others wait in `broadcast` until the chief has written run.json and restored; only
+        # then they read both. So they call it before `claim`, and the chief calls it at the end.
         chief = self.workers.is_chief
         if not chief:
-            first_step = int(self.workers.share(0)[0])
+            first_step = int(self.workers.broadcast(0))
         self.workdir.claim(
             self.config.result_settings(),
             facts={
@@ -92,7 +111,7 @@ class Run:
             },
             defaults=Config().result_settings(),
         )
-        self.source.keep_broken_log(self.workdir.file(self.workers.own_name("broken_files")))
+        self.source.log_broken_files_to(self.workdir.file(self.workers.own_name("broken_files")))
         self.checkpoints = Checkpoints(
             self.workdir.file("checkpoints"),
             saved_state(self.model),
@@ -100,7 +119,7 @@ class Run:
         )
         if chief:
             first_step = self.checkpoints.restore_newest() or 0
-            self.workers.share(first_step)
+            self.workers.broadcast(first_step)
         elif first_step:
             self.checkpoints.restore(first_step)
         return first_step
@@ -125,14 +144,15 @@ class Run:
         installed = self._callbacks()
         try:
             with self._views() as views:
-                # Named, since fit would only notice the end of the data inside a step too many.
+                # steps_per_epoch is set explicitly: otherwise fit starts one step too many before
+                # it sees the end of the data.
                 self.model.fit(views, steps_per_epoch=steps, verbose=0, callbacks=installed)
         finally:
             for callback in installed:
                 if hasattr(callback, "close"):
                     callback.close()
             self._name_broken_files()
-        done = int(self.model.optimizer.iterations.numpy())
+        done = finished_steps(self.model)
         if done != self.length.total_steps:
             raise RunFailedError(f"the images ended at step {done} of {self.length.total_steps}.")
 
@@ -142,7 +162,7 @@ class Run:
         folder = self.workdir.file("export", str(step))
         if self.workers.is_chief:
             self._write_export(step, folder)
-        self.workers.share(0)
+        self.workers.barrier()
         return folder
 
     def _write_export(self, step: int, folder: str) -> None:
@@ -165,7 +185,7 @@ class Run:
     @contextlib.contextmanager
     def _views(self) -> Iterator[tf.data.Dataset]:
         data, batch_size = self.config.data, self.config.optimizer.batch_size
-        recipe = ViewRecipe(
+        plan = ViewPlan(
             self.source,
             self.augment,
             seed=self.config.run.seed,
@@ -176,11 +196,11 @@ class Run:
         )
         num_steps = self.length.total_steps if self.workers.count == 1 else None
         if not data.data_service:
-            yield self.workers.feed(view_batches(recipe, self.first_step, num_steps))
+            yield self.workers.feed(view_batches(plan, self.first_step, num_steps))
             return
         with service_batches(
             data.data_service,
-            recipe,
+            plan,
             self.first_step,
             num_steps,
             buffer_mb=data.service_buffer_mb,
@@ -192,12 +212,12 @@ class Run:
         run, optimizer, length = self.config.run, self.config.optimizer, self.length
         logs = self._logs() if self.workers.is_chief else []
         return [
-            callbacks.LARS(optimizer.trust_coefficient, optimizer.weight_decay),
-            callbacks.WarmupCosine(self.config.max_lr, length.warmup_steps, length.total_steps),
-            callbacks.StopOnNonFinite(self.checkpoints),
+            LARS(optimizer.trust_coefficient, optimizer.weight_decay),
+            WarmupCosine(self.config.max_lr, length.warmup_steps, length.total_steps),
+            StopOnNonFinite(self.checkpoints),
             *logs,
             # Last: what a step logs is on disk before the step is.
-            callbacks.SaveCheckpoints(self.checkpoints, run.checkpoint_every, self.workers),
+            SaveCheckpoints(self.checkpoints, run.checkpoint_every, self.workers),
         ]
 
     def _logs(self) -> list[keras.callbacks.Callback]:
@@ -208,9 +228,9 @@ class Run:
             self.source, self.augment, seed=run.seed, num_views=self.config.objective.num_views
         )
         logs = [
-            callbacks.Progress(length.total_steps, optimizer.batch_size),
-            callbacks.LogMetrics(file, run.log_every, length.steps_per_epoch),
-            callbacks.TensorBoardLog(
+            Progress(length.total_steps, optimizer.batch_size),
+            LogMetrics(file, run.log_every, length.steps_per_epoch),
+            TensorBoardLog(
                 self.workdir.file("tensorboard"),
                 run.log_every,
                 length.steps_per_epoch,
@@ -219,9 +239,7 @@ class Run:
             ),
         ]
         if self.knn_data is not None:
-            logs.append(
-                callbacks.PeriodicKNN(file, run.knn_every, length.steps_per_epoch, *self.knn_data)
-            )
+            logs.append(PeriodicKNN(file, run.knn_every, length.steps_per_epoch, *self.knn_data))
         return logs
 
     def _name_broken_files(self) -> None:
@@ -243,7 +261,7 @@ def _knn_data(config: Config):
             )
         except ValueError as error:
             message = str(error).replace(f"--split={split}", f"--{flag}={split}")
-            raise ValueError(message) from error
+            raise ValueError(f"{message} Without labels, leave --knn_every at 0.") from error
     return loaded
 
 

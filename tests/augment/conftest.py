@@ -3,6 +3,24 @@
 import numpy as np
 import pytest
 
+from msbreg_tf.augment.multiview import MultiViewAugmentation
+from msbreg_tf.augment.settings import AugmentSettings
+
+
+def make_layer(num_views=4, image_size=96, seed=None, **settings):
+    """The layer with these settings; `area` and `blur_sigma` are pairs, smallest and largest."""
+    for pair, names in (
+        ("area", ("crop_area_min", "crop_area_max")),
+        ("blur_sigma", ("blur_sigma_min", "blur_sigma_max")),
+    ):
+        if pair in settings:
+            settings.update(zip(names, settings.pop(pair)))
+    if "max_ratio" in settings:
+        settings["crop_ratio_max"] = settings.pop("max_ratio")
+    return MultiViewAugmentation(
+        AugmentSettings(**settings), num_views=num_views, image_size=image_size, seed=seed
+    )
+
 
 def make_image(height, width, seed=0):
     rng = np.random.default_rng(seed)

@@ -5,12 +5,14 @@ import pytest
 import tensorflow as tf
 
 from msbreg_tf.augment import colour
+from msbreg_tf.augment.operations import jitter
+from msbreg_tf.augment.planes import MID_GREY, Planes
 
 from . import twin
 
 
 def jitter_of(brightness=1.0, contrast=1.0, saturation=1.0, turn=0.0, order=0):
-    return colour.Jitter(
+    return jitter.Jitter(
         *(tf.constant([[value]], tf.float32) for value in (brightness, contrast, saturation, turn)),
         order=tf.constant([[order]]),
     )
@@ -21,7 +23,7 @@ def to_lines(image):
 
 
 def to_planes(image):
-    return colour.Planes(*tf.unstack(tf.constant(image[None, None], tf.float32), axis=-1))
+    return Planes(*tf.unstack(tf.constant(image[None, None], tf.float32), axis=-1))
 
 
 def to_image(planes):
@@ -39,7 +41,7 @@ def image():
 
 @pytest.mark.parametrize("turn", [-0.5, -0.1, 0.0, 0.03, 0.1, 1 / 3])
 def test_turn_hue_is_colorsys(image, turn):
-    got = to_image(colour.turn_hue(to_planes(image), tf.constant([[turn]])))
+    got = to_image(jitter.turn_hue(to_planes(image), tf.constant([[turn]])))
     expected = []
     for pixel in image.reshape(-1, 3) / 255:
         h, s, v = colorsys.rgb_to_hsv(*pixel)
@@ -49,7 +51,7 @@ def test_turn_hue_is_colorsys(image, turn):
 
 def test_turn_hue_by_a_third_moves_red_to_green():
     red = to_planes(np.full([2, 2, 3], [200.0, 10.0, 30.0]))
-    got = to_image(colour.turn_hue(red, tf.constant([[1 / 3]])))
+    got = to_image(jitter.turn_hue(red, tf.constant([[1 / 3]])))
     np.testing.assert_allclose(got[0, 0], [30, 200, 10], atol=1e-3)
 
 
@@ -57,7 +59,7 @@ def test_turn_hue_by_a_third_moves_red_to_green():
 def test_jitter_in_every_order(image, order):
     # Strong enough that values leave 0..255 in the middle and at the end.
     strengths = (1.35, 1.4, 0.8, -0.09) if order % 2 else (0.65, 1.38, 1.2, 0.1)
-    got = to_image(colour.apply_jitter(to_planes(image), jitter_of(*strengths, order=order)))
+    got = to_image(jitter.apply(to_planes(image), jitter_of(*strengths, order=order)))
     np.testing.assert_allclose(got, twin.jitter(image, *strengths, order), atol=2e-3)
     if order % 2:
         assert got.max() == 255  # the clip was needed
@@ -75,13 +77,13 @@ def test_jitter_in_every_order(image, order):
 def test_jitter_by_hand(name, value, expected):
     """Of one colour, 0.2989 · 100 + 0.587 · 150 + 0.114 · 40 = 122.5."""
     plain = to_planes(np.full([4, 4, 3], [100.0, 150.0, 40.0]))
-    got = to_image(colour.apply_jitter(plain, jitter_of(**{name: value})))
+    got = to_image(jitter.apply(plain, jitter_of(**{name: value})))
     np.testing.assert_allclose(got[1, 2], expected, atol=0.01)
 
 
 def test_jitter_of_strength_zero_changes_nothing(image):
     for order in (0, 9, 23):
-        got = to_image(colour.apply_jitter(to_planes(image), jitter_of(order=order)))
+        got = to_image(jitter.apply(to_planes(image), jitter_of(order=order)))
         np.testing.assert_allclose(got, image, atol=1e-4)
 
 
@@ -93,9 +95,13 @@ def test_recolour_uses_each_views_own_parameters(image):
     order = np.array([[0, 5, 11], [17, 22, 23]])
     drop = np.array([[True, False, False], [False, True, False]])
     words = colour.recolour(
-        tf.constant(pictures.transpose(0, 1, 2, 4, 3) - colour.MID_GREY, tf.float32),
-        colour.Jitter(*(tf.constant(s, tf.float32) for s in strengths), tf.constant(order)),
-        tf.constant(drop),
+        tf.constant(pictures.transpose(0, 1, 2, 4, 3) - MID_GREY, tf.float32),
+        {
+            "jitter": jitter.Jitter(
+                *(tf.constant(s, tf.float32) for s in strengths), tf.constant(order)
+            ),
+            "grey": tf.constant(drop),
+        },
     )
     got = colour.pixels(words).numpy()
     for b in range(2):
@@ -107,8 +113,8 @@ def test_recolour_uses_each_views_own_parameters(image):
 
 
 def rounded(lines, threshold=None):
-    threshold = None if threshold is None else tf.constant([[threshold]])
-    words = colour.recolour(lines - colour.MID_GREY, threshold=threshold)
+    parameters = {} if threshold is None else {"solarize": tf.constant([[threshold]])}
+    words = colour.recolour(lines - MID_GREY, parameters)
     return colour.pixels(words).numpy()[0, 0]
 
 

@@ -1,7 +1,9 @@
 import numpy as np
 import tensorflow as tf
 
-from msbreg_tf.augment.draws import NUM_DRAWS, image_draws, whole_number_below
+from msbreg_tf.augment.draws import image_draws
+from msbreg_tf.augment.operations.operation import integer_below
+from msbreg_tf.augment.operations.table import num_draws
 
 SEED = tf.constant([3, 5])
 
@@ -14,7 +16,7 @@ def draws_of(count, num_views=4, seed=SEED):
 
 def test_draws_are_uniform_and_independent():
     draws = draws_of(4000)
-    assert draws.shape == (4000, 4, NUM_DRAWS)
+    assert draws.shape == (4000, 4, num_draws())
     assert draws.dtype == np.float32
     assert draws.min() >= 0
     assert draws.max() < 1
@@ -37,5 +39,5 @@ def test_draws_depend_on_seed_and_index_only():
 
 def test_whole_numbers_are_all_reached_and_none_is_too_large():
     draw = np.array([0, 0.24, 0.26, 0.5, 0.75, np.nextafter(np.float32(1), 0)], np.float32)
-    np.testing.assert_array_equal(whole_number_below(4.0, draw), [0, 0, 1, 2, 3, 3])
-    assert whole_number_below(3.0, draw[-1:]).numpy() == 2
+    np.testing.assert_array_equal(integer_below(4.0, draw), [0, 0, 1, 2, 3, 3])
+    assert integer_below(3.0, draw[-1:]).numpy() == 2

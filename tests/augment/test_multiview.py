@@ -3,13 +3,14 @@ import pytest
 import tensorflow as tf
 
 from msbreg_tf.augment import resample as geometry
-from msbreg_tf.augment.draws import NUM_DRAWS, image_draws
-from msbreg_tf.augment.multiview import MultiViewAugmentation, build_augmentation
+from msbreg_tf.augment.draws import image_draws
+from msbreg_tf.augment.multiview import MultiViewAugmentation
+from msbreg_tf.augment.operations.table import num_draws
+from msbreg_tf.augment.settings import AugmentSettings
 from msbreg_tf.data.sources.sample import load_sample
-from msbreg_tf.run.config import Config, config_from_settings
 
 from . import twin
-from .conftest import make_image
+from .conftest import make_image, make_layer
 
 OFF = dict(
     flip_probability=0.0,
@@ -23,12 +24,12 @@ K, S = 3, 40
 
 @pytest.fixture(scope="module")
 def layer():
-    return MultiViewAugmentation(K, S, augment_on="device")
+    return make_layer(K, S, augment_on="device")
 
 
 @pytest.fixture(scope="module")
 def draws(images):
-    return np.random.default_rng(7).random([len(images), K, NUM_DRAWS], np.float32)
+    return np.random.default_rng(7).random([len(images), K, num_draws()], np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_views_made_on_a_host_are_those_of_a_device(
 ):
     """In either arithmetic, many images at once or each by itself."""
     monkeypatch.setattr(geometry, "fastest_product", lambda: dtype)
-    layer = MultiViewAugmentation(K, S)
+    layer = make_layer(K, S)
     chunks = np.split(np.arange(len(images)), len(images) if alone else 1)
     host = np.concatenate(
         [layer({"images": images[c], "draws": draws[c]})["images"] for c in chunks]
@@ -76,17 +77,20 @@ def test_views_made_on_a_host_are_those_of_a_device(
 def test_a_single_image_of_any_size_on_a_host(size, side, monkeypatch):
     """Larger and smaller than the views, mirrored or not, down to crops of a few pixels."""
     monkeypatch.setattr(geometry, "fastest_product", lambda: "float32")
-    image, draws = make_image(*size), np.random.default_rng(3).random([1, 8, NUM_DRAWS], np.float32)
+    image, draws = (
+        make_image(*size),
+        np.random.default_rng(3).random([1, 8, num_draws()], np.float32),
+    )
     switches = {**OFF, "flip_probability": 0.5, "blur_probability": 1.0}
     arguments = dict(num_views=8, image_size=side, area=(0.01, 1.0), **switches)
     batch = {"images": image[None], "draws": draws}
 
     def views(place, spec):
-        layer = MultiViewAugmentation(**arguments, augment_on=place)
+        layer = make_layer(**arguments, augment_on=place)
         graph = tf.function(
             lambda images, draws: layer({"images": images, "draws": draws})["images"]
         )
-        shapes = [tf.TensorSpec(spec, tf.uint8), tf.TensorSpec([1, 8, NUM_DRAWS])]
+        shapes = [tf.TensorSpec(spec, tf.uint8), tf.TensorSpec([1, 8, num_draws()])]
         made = graph.get_concrete_function(*shapes)(**batch)
         assert made.shape == (1, 8, side, side, 3)
         return made.numpy().astype(int)
@@ -102,9 +106,9 @@ def test_blur_may_precede_the_colours():
     """They commute but for hue and clipping: real photographs, in Table 1's own order."""
     photographs, rows = (
         load_sample("test")[0][::25],
-        np.random.default_rng(1).random([40, NUM_DRAWS]),
+        np.random.default_rng(1).random([40, num_draws()]),
     )
-    layer = MultiViewAugmentation(1, 96)
+    layer = make_layer(1, 96)
     draws = rows[:, None].astype(np.float32)
     ours = layer({"images": photographs, "draws": draws})["images"][:, 0].numpy()
     printed = [twin.view(image, row, 96, blur_last=True) for image, row in zip(photographs, rows)]
@@ -112,7 +116,7 @@ def test_blur_may_precede_the_colours():
 
 
 def test_small_views_without_blur_are_the_slow_twins(images, draws):
-    layer = MultiViewAugmentation(K, 16, blur_probability=0.0, augment_on="device")
+    layer = make_layer(K, 16, blur_probability=0.0, augment_on="device")
     views = layer({"images": images, "draws": draws})["images"].numpy()
     expected = np.array(
         [[twin.view(i, r, 16, with_blur=False) for r in rows] for i, rows in zip(images, draws)]
@@ -122,12 +126,10 @@ def test_small_views_without_blur_are_the_slow_twins(images, draws):
 
 def test_nothing_happens_when_everything_is_off(images):
     square = images[:, :, :50]
-    layer = MultiViewAugmentation(2, 50, area=(1.0, 1.0), max_ratio=1.0, **OFF)
+    layer = make_layer(2, 50, area=(1.0, 1.0), max_ratio=1.0, **OFF)
     views = layer({"images": square})["images"]
     np.testing.assert_array_equal(views, np.stack([square, square], axis=1))
-    flipped = MultiViewAugmentation(
-        2, 50, area=(1.0, 1.0), max_ratio=1.0, **{**OFF, "flip_probability": 1.0}
-    )
+    flipped = make_layer(2, 50, area=(1.0, 1.0), max_ratio=1.0, **{**OFF, "flip_probability": 1.0})
     np.testing.assert_array_equal(flipped({"images": square})["images"][:, 1], square[:, :, ::-1])
 
 
@@ -136,7 +138,7 @@ def test_constant_images_stay_constant(dtype, tolerance, monkeypatch):
     """Also white, whose means may exceed 255 by a rounding error."""
     monkeypatch.setattr(geometry, "fastest_product", lambda: dtype)
     switches = {**OFF, "blur_probability": 1.0, "solarize_probability": 0.5}
-    layer = MultiViewAugmentation(K, S, solarize_threshold=1.0, **switches)
+    layer = make_layer(K, S, solarize_threshold=1.0, **switches)
     plain = np.full([40, 37, 61, 3], [255, 17, 130], np.uint8)
     views = layer({"images": plain})["images"].numpy().astype(int)
     assert abs(views - plain[0, 0, 0]).max() <= tolerance
@@ -147,7 +149,7 @@ def test_each_operation_happens_as_often_as_it_should(name):
     """One operation alone, on 250 × 4 equal images: how many views changed."""
     image = make_image(24, 24)
     probability = 0.3
-    layer = MultiViewAugmentation(
+    layer = make_layer(
         4, 24, area=(1.0, 1.0), max_ratio=1.0, blur_sigma=(1.0, 2.0), seed=5,
         **{**OFF, f"{name}_probability": probability},
     )  # fmt: skip
@@ -185,14 +187,14 @@ def test_a_single_image_needs_no_batch_axis(layer, views, images, draws):
 
 def test_compiles_under_xla(layer, views, images, draws):
     """As in a training step on a GPU: sizes are known, the whole layer is one program."""
-    compiled = tf.function(lambda batch: layer.views_of(batch), jit_compile=True)
+    compiled = tf.function(lambda batch: layer.finish_views(batch), jit_compile=True)
     assert different(compiled({"images": images, "draws": draws}), views) < 1e-4
 
 
 def test_cropping_first_and_recolouring_later_rounds_once_more(layer, views, images, draws):
-    cropped = layer.crop({"images": images, "draws": draws})
+    cropped = layer.resample_on_host({"images": images, "draws": draws})
     assert cropped["lines"].dtype == tf.int8
-    difference = np.abs(layer.views_of(cropped).numpy().astype(int) - views)
+    difference = np.abs(layer.finish_views(cropped).numpy().astype(int) - views)
     assert difference.mean() < 0.5
     assert (difference > 3).mean() < 2e-3  # beside the solarisation's threshold
 
@@ -253,23 +255,24 @@ def test_data_pipeline_continues_from_a_checkpoint(layer, images, tmp_path):
 
 
 def test_own_generator_follows_its_seed(images):
-    first, same, other = (
-        MultiViewAugmentation(K, S, seed=seed)(images).numpy() for seed in (0, 0, 1)
-    )
+    first, same, other = (make_layer(K, S, seed=seed)(images).numpy() for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, same)
     assert np.any(first != other)
 
 
 def test_config_round_trip(images, draws):
-    layer = MultiViewAugmentation(
-        2, 20, (0.3, 0.9), 1.5, 0.1, 0.2, 0.3, 0.35, 0.25, 0.05, 0.15, 0.6, (0.2, 1.0), 0.45, 0.55,
-        seed=3, name="views",
+    settings = AugmentSettings(
+        crop_area_min=0.3, crop_area_max=0.9, crop_ratio_max=1.5, flip_probability=0.1,
+        jitter_probability=0.2, brightness=0.3, contrast=0.35, saturation=0.25, hue=0.05,
+        grey_probability=0.15, blur_probability=0.6, blur_sigma_min=0.2, blur_sigma_max=1.0,
+        solarize_probability=0.45, solarize_threshold=0.55,
     )  # fmt: skip
+    layer = MultiViewAugmentation(settings, num_views=2, image_size=20, seed=3, name="views")
     config = tf.keras.saving.serialize_keras_object(layer)
     copy = tf.keras.saving.deserialize_keras_object(config)
     assert type(copy) is MultiViewAugmentation
     assert copy.get_config() == layer.get_config()
-    assert copy.get_config()["blur_sigma"] == (0.2, 1.0)
+    assert copy.settings == settings
     inputs = {"images": images, "draws": draws[:, :2]}
     np.testing.assert_array_equal(copy(inputs)["images"], layer(inputs)["images"])
 
@@ -277,49 +280,38 @@ def test_config_round_trip(images, draws):
 def test_mixed_precision_policy_is_ignored(views, images, draws):
     tf.keras.mixed_precision.set_global_policy("mixed_float16")
     try:
-        layer = MultiViewAugmentation(K, S, augment_on="device")
+        layer = make_layer(K, S, augment_on="device")
         result = layer({"images": images, "draws": draws})["images"]
     finally:
         tf.keras.mixed_precision.set_global_policy("float32")
     np.testing.assert_array_equal(result, views)
 
 
-def test_build_augmentation_reads_every_setting():
-    layer = build_augmentation(Config())
-    assert layer.image_size == 32
-    assert layer.blur_probability == 0  # 32 px or less
-    large = build_augmentation(config_from_settings({"image_size": 96})).get_config()
-    # At 96 px the settings' defaults are the layer's: both are Table 1.
-    assert {**large, "name": ""} == {**MultiViewAugmentation().get_config(), "name": ""}
-    settings = dict(
-        num_views=6, image_size=64, crop_area_min=0.2, crop_area_max=0.7, crop_ratio_max=2.0,
-        flip_probability=0.11, jitter_probability=0.12, brightness=0.13, contrast=0.14,
-        saturation=0.15, hue=0.16, grey_probability=0.17, blur_probability=0.18,
-        blur_sigma_min=0.5, blur_sigma_max=1.5, solarize_probability=0.19, solarize_threshold=0.21,
-        augment_on="device",
-    )  # fmt: skip
-    built = build_augmentation(config_from_settings(settings)).get_config()
-    expected = MultiViewAugmentation(
-        6, 64, (0.2, 0.7), 2.0, 0.11, 0.12, 0.13, 0.14, 0.15, 0.16, 0.17, 0.18, (0.5, 1.5), 0.19,
-        0.21, augment_on="device",
-    ).get_config()  # fmt: skip
-    assert {**built, "name": ""} == {**expected, "name": ""}
+@pytest.mark.parametrize(("size", "blur"), [(32, 0.0), (33, 1.0)])
+def test_blur_follows_the_size_unless_it_is_given(size, blur):
+    assert make_layer(image_size=size).settings.blur_probability == blur
+    assert make_layer(image_size=size, blur_probability=0.3).settings.blur_probability == 0.3
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"num_views": 0}, "num_views=0: expected at least 1"),
-        ({"hue": 0.6}, "hue=0.6: expected between 0 and 0.5"),
-        ({"grey_probability": -0.1}, "grey_probability=-0.1: expected between 0 and 1"),
-        ({"augment_on": "gpu"}, "augment_on='gpu': expected 'host' or 'device'"),
-        ({"area": (0.5, 0.2)}, r"area=\(0.5, 0.2\): expected 0 < smallest <= largest <= 1"),
-        ({"blur_sigma": (0, 1)}, r"blur_sigma=\(0, 1\)"),
+        ({"image_size": 7}, "image_size=7: expected at least 8"),
+        ({"hue": 0.6}, "--hue=0.6: expected a number, at least 0 and at most 0.5"),
+        ({"grey_probability": -0.1}, "--grey_probability=-0.1: expected a number, at least 0"),
+        ({"augment_on": "gpu"}, "--augment_on=gpu: expected one of host, device"),
+        ({"area": (0.5, 0.2)}, "--crop_area_min=0.5: expected at most --crop_area_max=0.2"),
+        ({"blur_sigma": (0, 1)}, "--blur_sigma_min=0: expected a number, more than 0"),
+        (
+            {"image_size": 8, "blur_sigma": (1, 9)},
+            "blur_sigma_max=9: expected at most image_size=8",
+        ),
     ],
 )
 def test_impossible_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
-        MultiViewAugmentation(**arguments)
+        make_layer(**arguments)
 
 
 def test_impossible_inputs(layer, images):

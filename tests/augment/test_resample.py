@@ -3,7 +3,9 @@ import pytest
 import tensorflow as tf
 
 from msbreg_tf.augment import resample as geometry
-from msbreg_tf.augment.draws import NUM_DRAWS
+from msbreg_tf.augment.operations.crop import crop_boxes
+from msbreg_tf.augment.operations.table import columns, num_draws, uniforms_of
+from msbreg_tf.augment.settings import AugmentSettings
 
 from . import twin
 
@@ -11,15 +13,17 @@ AREA, MAX_RATIO = (0.08, 1.0), 4 / 3
 
 
 def boxes_of(draws, height, width, area=AREA, max_ratio=MAX_RATIO):
-    boxes = geometry.crop_boxes(
-        tf.constant(draws), tf.constant(float(height)), tf.constant(float(width)), area, max_ratio
+    settings = AugmentSettings(
+        crop_area_min=area[0], crop_area_max=area[1], crop_ratio_max=max_ratio
     )
+    uniforms = uniforms_of("crop", tf.constant(draws))
+    boxes = crop_boxes(settings, uniforms, tf.constant(float(height)), tf.constant(float(width)))
     return np.stack([part.numpy() for part in boxes], axis=-1)  # [B, K, 4]
 
 
 @pytest.fixture(scope="module")
 def draws():
-    return np.random.default_rng(0).random([3000, 2, NUM_DRAWS], np.float32)
+    return np.random.default_rng(0).random([3000, 2, num_draws()], np.float32)
 
 
 @pytest.mark.parametrize("size", [(96, 96), (50, 70), (333, 500)])
@@ -37,8 +41,8 @@ def test_crop_boxes_are_torchvisions(draws, size):
 )
 def test_central_crop_when_no_proposal_fits(size, expected):
     # The whole area at ratio 4/3 or 3/4 fits into none of these.
-    draws = np.ones([1, 2, NUM_DRAWS], np.float32) * 0.999
-    draws[:, 1, 10:20] = 0
+    draws = np.ones([1, 2, num_draws()], np.float32) * 0.999
+    draws[:, 1, columns()["crop"]][..., 10:20] = 0  # the ratios
     np.testing.assert_array_equal(boxes_of(draws, *size), [[expected, expected]])
 
 

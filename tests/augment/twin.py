@@ -10,17 +10,25 @@ import numpy as np
 from PIL import Image
 
 GREY = np.array([0.2989, 0.587, 0.114])
+DRAWS = (
+    *(f"area {n}" for n in range(10)),
+    *(f"ratio {n}" for n in range(10)),
+    *("top", "left", "flip", "jitter", "brightness", "contrast", "saturation", "hue", "order"),
+    *("grey", "blur", "sigma", "solarize"),
+)
 ORDERS = list(itertools.permutations(["brightness", "contrast", "saturation", "hue"]))
 
 
 def crop_box(row, height, width, area=(0.08, 1.0), max_ratio=4 / 3):
     """torchvision's RandomResizedCrop.get_params with the draws of `row`."""
-    for area_draw, ratio_draw in zip(row[0:10], row[10:20]):
+    draw = dict(zip(DRAWS, row))
+    for n in range(10):
+        area_draw, ratio_draw = draw[f"area {n}"], draw[f"ratio {n}"]
         pixels = height * width * (area[0] + (area[1] - area[0]) * area_draw)
         ratio = math.exp(math.log(max_ratio) * (2 * ratio_draw - 1))
         w, h = round(math.sqrt(pixels * ratio)), round(math.sqrt(pixels / ratio))
         if 0 < w <= width and 0 < h <= height:
-            return int(row[20] * (height - h + 1)), int(row[21] * (width - w + 1)), h, w
+            return int(draw["top"] * (height - h + 1)), int(draw["left"] * (width - w + 1)), h, w
     if width / height < 1 / max_ratio:
         w, h = width, round(width * max_ratio)
     elif width / height > max_ratio:
@@ -97,26 +105,27 @@ def view(image, row, size, with_blur=True, blur_last=False):
 
     def blurred(view, its_turn):
         its_turn = its_turn and with_blur
-        return blur(view, 0.1 + 1.9 * row[31], size // 20) if its_turn else view
+        return blur(view, 0.1 + 1.9 * draw["sigma"], size // 20) if its_turn else view
 
     row = np.asarray(row, np.float64)
+    draw = dict(zip(DRAWS, row))
     view = crop_and_resize(image, crop_box(row, *image.shape[:2]), size)
-    if row[22] < 0.5:
+    if draw["flip"] < 0.5:
         view = view[:, ::-1]
     view = blurred(view, not blur_last)
-    if row[23] < 0.8:
+    if draw["jitter"] < 0.8:
         around = lambda strength, draw: 1 + strength * (2 * draw - 1)  # noqa: E731
         view = jitter(
             view,
-            around(0.4, row[24]),
-            around(0.4, row[25]),
-            around(0.2, row[26]),
-            around(0.1, row[27]) - 1,
-            int(24 * row[28]),
+            around(0.4, draw["brightness"]),
+            around(0.4, draw["contrast"]),
+            around(0.2, draw["saturation"]),
+            around(0.1, draw["hue"]) - 1,
+            int(24 * draw["order"]),
         )
-    if row[29] < 0.2:
+    if draw["grey"] < 0.2:
         view = np.repeat((view @ GREY)[..., None], 3, axis=-1)
     view = blurred(view, blur_last)
-    if row[32] < 0.2:
+    if draw["solarize"] < 0.2:
         view = np.where(view > 127.5, 255 - view, view)
     return np.floor(view + 0.5).astype(np.uint8)

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from msbreg_tf.distributed.cluster import Cluster
-from msbreg_tf.distributed.rendezvous import meet
+from msbreg_tf.distributed.rendezvous import wait_for_all_workers
 from msbreg_tf.errors import RunFailedError
 
 
@@ -25,7 +25,7 @@ class Caller(threading.Thread):
 
     def run(self):
         try:
-            meet(*self.arguments)
+            wait_for_all_workers(*self.arguments)
         except (ValueError, RunFailedError) as error:
             self.error = error
 
@@ -61,22 +61,22 @@ def test_one_that_came_and_died_is_waited_for_again():
 def test_who_is_missing_is_named():
     addresses = free_addresses(3)
     with pytest.raises(RunFailedError, match=rf"worker 1 \({addresses[1]}\), worker 2.*in time"):
-        meet(Cluster(addresses, 0), patience=0.2)
+        wait_for_all_workers(Cluster(addresses, 0), patience=0.2)
     with pytest.raises(RunFailedError, match=rf"worker 0 \({addresses[0]}\).*in time"):
-        meet(Cluster(addresses, 2), patience=0.2)
+        wait_for_all_workers(Cluster(addresses, 2), patience=0.2)
 
 
 def test_a_port_in_use_is_one_line():
     with socket.create_server(("", 0)) as other:
         address = f"localhost:{other.getsockname()[1]}"
         with pytest.raises(ValueError, match=rf"worker 0: its port in {address} can't be used"):
-            meet(Cluster((address, "localhost:1"), 0), patience=1)
+            wait_for_all_workers(Cluster((address, "localhost:1"), 0), patience=1)
 
 
 def test_different_clusters_are_told_to_both_sides():
     addresses = free_addresses(3)
     chief = Caller(addresses[:2], 0)
     with pytest.raises(RunFailedError, match="other addresses"):
-        meet(Cluster((addresses[0], addresses[2]), 1), patience=20)
+        wait_for_all_workers(Cluster((addresses[0], addresses[2]), 1), patience=20)
     chief.join(20)
     assert "worker 1 was started with other addresses" in str(chief.error)

@@ -174,7 +174,7 @@ def test_a_batch_is_split_into_consecutive_rows():
 def test_alone_everything_is_as_without_workers():
     views = tf.data.Dataset.range(3)
     with Workers() as workers:
-        assert workers.share(7) == [7.0]
+        assert workers.all_gather(7) == [7.0]
         assert workers.rows(8) is None
         assert workers.feed(views) is views
         assert (

@@ -8,7 +8,6 @@ from msbreg_tf.evaluation.spectrum import (
     judge_collapse,
     measure_geometry,
     singular_values,
-    spectrum_bars,
     uniformity,
 )
 
@@ -173,10 +172,3 @@ def test_thresholds(spread, rank, expected):
 def test_bad_features_are_refused(first, second, message):
     with pytest.raises(ValueError, match=message):
         measure_geometry(first, second)
-
-
-def test_bars_show_largest_and_smallest():
-    lines = spectrum_bars(np.array([0.8, 0.4, 0.2, 0.1]), rows=4, width=8).splitlines()
-    assert lines[0].split() == ["1", "0.8000", "█" * 8]
-    assert lines[1].split() == ["2", "0.4000", "█" * 4]
-    assert lines[-1].split() == ["4", "0.1000", "█"]

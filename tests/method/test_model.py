@@ -158,8 +158,8 @@ def test_two_replicas_equal_one(mirrored, settings):
     assert [len(lines) for lines in histories] == [3, 3]
     for one, two in zip(*histories):
         assert one.keys() == two.keys()
-        # `spread` is each replica's own, averaged: a monitor, not a loss.
-        for name in one.keys() - {"spread"}:
+        # `std_spread` is each replica's own, averaged: a monitor, not a loss.
+        for name in one.keys() - {"std_spread"}:
             np.testing.assert_allclose(two[name], one[name], rtol=2e-4, atol=1e-5, err_msg=name)
     for one, two in zip(weights(single), weights(double)):
         np.testing.assert_allclose(two, one, rtol=1e-3, atol=2e-5)

@@ -113,5 +113,5 @@ def test_synchronized_on_two_replicas_is_one_device(features, shake, mirrored):
 
 
 def test_user_errors():
-    with pytest.raises(ValueError, match="--norm=instance"):
+    with pytest.raises(ValueError, match="norm=instance"):
         build_projector(24, 64, 10, norm="instance")

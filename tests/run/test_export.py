@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from msbreg_tf.networks.resnet import build_encoder
+from msbreg_tf.networks.resnet import build_resnet
 from msbreg_tf.run.export import export_encoder
 
 SIZE = 16
@@ -17,7 +17,7 @@ SIZE = 16
 @pytest.fixture(scope="module")
 def encoder():
     keras.utils.set_random_seed(0)
-    encoder = build_encoder(
+    encoder = build_resnet(
         "resnet18", image_size=SIZE, width=4, stem="cifar", norm="batch", name="online_encoder"
     )
     encoder(tf.random.uniform([32, SIZE, SIZE, 3], 0, 255), training=True)  # moves the statistics
@@ -119,7 +119,7 @@ def test_a_second_export_replaces_the_first_whole(encoder, export):
 
 def test_an_encoder_on_two_replicas_exports_alike(mirrored, tmp_path):
     with mirrored.scope():
-        encoder = build_encoder(
+        encoder = build_resnet(
             "resnet18", image_size=SIZE, width=4, stem="cifar", norm="batch", synchronized=True,
             name="online_encoder",
         )  # fmt: skip
@@ -132,9 +132,9 @@ def test_an_encoder_on_two_replicas_exports_alike(mirrored, tmp_path):
 @pytest.mark.parametrize("norm", ["layer", "group_ws"])
 def test_every_norm_and_precision_exports_in_float32(norm, tmp_path):
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    encoder = build_encoder("resnet18", image_size=SIZE, width=4, stem="cifar", norm=norm)
+    encoder = build_resnet("resnet18", image_size=SIZE, width=4, stem="cifar", norm=norm)
     keras.mixed_precision.set_global_policy("float32")
-    exact = build_encoder("resnet18", image_size=SIZE, width=4, stem="cifar", norm=norm)
+    exact = build_resnet("resnet18", image_size=SIZE, width=4, stem="cifar", norm=norm)
     exact.set_weights(encoder.get_weights())
     expected = exact(pixels().astype(np.float32))
     folder = export_encoder(encoder, str(tmp_path / "1"), image_size=SIZE, metadata={})

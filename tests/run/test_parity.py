@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from msbreg_tf.commands import cli
+from msbreg_tf.commands import parity as tool
 from msbreg_tf.distributed import replicas
 from msbreg_tf.errors import RunFailedError
 from msbreg_tf.run import parity
 from msbreg_tf.run.config import config_from_settings
 from tests.parity_worker import batches, record
 from tests.run.test_train import ROOT
-from tools import parity as tool
 
 TERMS = {
     "centroid",
@@ -115,14 +116,13 @@ def test_the_tool_prints_a_table_and_fails_with_its_exit_code(
             parity.save_record(f"{folder}/{name}.npz", fake(value if count == 2 else 1.0))
 
     monkeypatch.setattr(tool, "_record_in_own_process", made)
-    monkeypatch.setattr(tool, "_RECORD", type("Flag", (), {"value": None}))
-    settings = {"cpu_devices": 2, "batch_size": 8}
-    monkeypatch.setattr(tool.cli, "config_from_flags", lambda: config_from_settings(settings))
+    argv = ["parity", "--cpu_devices=2", "--batch_size=8"]
+    settings, _ = cli.read_flags(tool.COMMAND, argv)
     if verdict == "pass":
-        tool.main([])
+        tool.COMMAND.run(*settings)
     else:
         with pytest.raises(RunFailedError, match="FAIL above"):
-            tool.main([])
+            tool.COMMAND.run(*settings)
     lines = capsys.readouterr().out.splitlines()
     (line,) = [line for line in lines if line.startswith("centroid")]
     assert verdict in line

@@ -1,11 +1,10 @@
 import subprocess
 import sys
-import types
 
 import pytest
 
+from msbreg_tf.commands import compare
 from msbreg_tf.evaluation.results.log import append_result
-from tools import compare
 
 KNN = {"name": "knn", "k": 20, "dataset": "sample", "test_split": "test"}
 
@@ -31,13 +30,16 @@ def runs(tmp_path):
 
 
 @pytest.fixture
-def run_main(monkeypatch, capsys):
+def run_main(run_command):
     def main(*runs, metric=None, where=(), published=True, over_seeds=False):
-        values = {"runs": [str(run) for run in runs], "metric": metric, "where": list(where)}
-        values["over_seeds"] = over_seeds
-        monkeypatch.setattr(compare, "FLAGS", types.SimpleNamespace(**values, published=published))
-        compare.main(["compare"])
-        return capsys.readouterr().out
+        return run_command(
+            compare.COMMAND,
+            runs=tuple(map(str, runs)),
+            metric=metric,
+            where=tuple(where),
+            published=published,
+            over_seeds=over_seeds,
+        )
 
     return main
 

@@ -1,25 +1,23 @@
-import dataclasses
 import json
-import pathlib
 import shutil
 import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from msbreg_tf.commands import evaluate
 from msbreg_tf.errors import PreemptedError
-from msbreg_tf.evaluation.finetune.settings import FineTuneRecipe
+from msbreg_tf.evaluation.finetune.settings import FineTuneSettings
 from msbreg_tf.evaluation.results.log import read_results
 from msbreg_tf.files.checkpoints import Checkpoints
 from msbreg_tf.networks.standardized import StandardizedConv2D
 from tests.evaluation.keras_exports import save_keras_tiny
-from tools import _eval_flags, finetune
 
-RECIPES = pathlib.Path(__file__).parents[2] / "flags" / "eval"
+from .conftest import flags_of
+
 QUICK = {"fraction": 0.02, "epochs": 2, "batch_size": 50}
 
 
@@ -29,29 +27,17 @@ def export(tmp_path_factory):
 
 
 @pytest.fixture
-def run_main(monkeypatch, capsys, export, tmp_path):
-    """Calls main with the defaults, a quick recipe, and what is given."""
-    defaults = {name: default for name, (_, default, _) in _eval_flags._DEFINITIONS.items()}
-    defaults |= {"saved_model": export, "results": str(tmp_path / "results.jsonl")}
-    defaults |= dataclasses.asdict(FineTuneRecipe()) | QUICK
-    defaults |= {"workdir": str(tmp_path / "finetune"), "cache_mb": 64}
+def run_main(run_command, export, tmp_path):
+    """Runs the command with a quick recipe and what is given; what it printed, and its results."""
+    results = str(tmp_path / "results.jsonl")
+    defaults = {"saved_model": export, "results": results, "cache_mb": 64, **QUICK}
+    defaults["workdir"] = str(tmp_path / "finetune")
 
     def main(**others):
-        values = types.SimpleNamespace(**(defaults | others))
-        monkeypatch.setattr(finetune, "FLAGS", values)
-        monkeypatch.setattr(_eval_flags, "FLAGS", values)
-        finetune.main(["finetune"])
-        return capsys.readouterr().out, read_results(values.results)
+        printed = run_command(evaluate.command("finetune"), **(defaults | others))
+        return printed, read_results(results)
 
     return main
-
-
-def settings_of(name):
-    lines = (RECIPES / f"{name}.cfg").read_text().splitlines()
-    flags = dict(line[2:].split("=", 1) for line in lines if line and line[0] != "#")
-    assert flags.keys() <= {*finetune._SHARED, *finetune._OWN}
-    kinds = {field.name: field.type for field in dataclasses.fields(FineTuneRecipe)}
-    return {name: kinds.get(name, str)(text) for name, text in flags.items()}
 
 
 def test_the_command_fine_tunes_an_encoder_with_our_own_layers(tmp_path):
@@ -66,8 +52,8 @@ def test_the_command_fine_tunes_an_encoder_with_our_own_layers(tmp_path):
     top1, top5 = read_results(str(tmp_path / "run" / "results.jsonl"))
     assert (top1["metric"], top5["metric"]) == ("top-1 %", "top-5 %")
     assert 0 <= top1["value"] <= top5["value"] <= 100
-    recipe = FineTuneRecipe(fraction=0.02, epochs=1, batch_size=50, encoder_lr=0.0)
-    assert recipe.protocol().items() <= top1["protocol"].items()
+    settings = FineTuneSettings(fraction=0.02, epochs=1, batch_size=50, encoder_lr=0.0)
+    assert settings.protocol().items() <= top1["protocol"].items()
     assert top1["protocol"]["train_images"] == 100
     assert "online encoder, frozen on sample test: 1,000 images, trained on 100" in done.stdout
     assert f"{top1['value']:.2f}" in done.stdout
@@ -98,7 +84,7 @@ def test_a_stopped_run_continues_and_another_is_refused(run_main, tmp_path, monk
     [
         ({"workdir": None}, "--workdir is missing"),
         ({"saved_model": None}, "--saved_model is missing"),
-        ({"fraction": 2.0}, "--fraction=2.0: expected more than 0 and at most 1"),
+        ({"fraction": 2.0}, "--fraction=2.0: expected a number, more than 0 and at most 1"),
         ({"image_size": 64}, "--image_size=64: the export is for 32 pixels"),
         ({"train_split": "val"}, "--dataset=sample has the splits train and test"),
     ],
@@ -121,7 +107,7 @@ def test_one_class_only(run_main, tmp_path):
         folder = tmp_path / "images" / split / "cat"
         folder.mkdir(parents=True)
         (folder / "1.png").write_bytes(tf.io.encode_png(np.zeros([40, 40, 3], np.uint8)).numpy())
-    with pytest.raises(ValueError, match="one class only"):
+    with pytest.raises(ValueError, match="all its 1 images are of one class"):
         run_main(dataset="folder", data_dir=str(tmp_path / "images"))
 
 
@@ -131,12 +117,13 @@ def test_one_class_only(run_main, tmp_path):
 def test_recipes_are_the_supplements_and_run_on_mock_data(
     run_main, name, classifier_lr, encoder_lr
 ):
-    settings = settings_of(f"finetune_{name}")
-    assert (settings["classifier_lr"], settings["encoder_lr"]) == (classifier_lr, encoder_lr)
-    assert (settings["momentum"], settings["batch_size"]) == (0.9, 1024)
-    assert settings["dataset"] == f"imagenet2012_subset/{name}"
+    flags = flags_of(f"finetune_{name}")
+    rates = float(flags["classifier_lr"]), float(flags["encoder_lr"])
+    assert rates == (classifier_lr, encoder_lr)
+    assert (flags["momentum"], flags["batch_size"]) == ("0.9", "1024")
+    assert flags["dataset"] == f"imagenet2012_subset/{name}"
     with tfds.testing.mock_data(num_examples=12):  # all splits are equal
-        _, lines = run_main(**{**settings, "epochs": 1, "fraction": 1.0})
+        _, lines = run_main(**{**flags, "epochs": 1, "fraction": 1.0})
     assert lines[0]["protocol"]["train_images"] == 12
     assert lines[0]["protocol"]["centre_crop"] == 0.875
     assert json.dumps(lines[0]["protocol"])

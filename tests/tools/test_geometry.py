@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.evaluation.exports import FEATURES, save_tiny
+from msbreg_tf.augment.draws import image_draws
+from msbreg_tf.augment.multiview import MultiViewAugmentation
+from msbreg_tf.data.pipeline.seeds import order_seed, views_seed
+from msbreg_tf.data.settings import DataSettings
+from msbreg_tf.data.sources.table import open_source
+from msbreg_tf.evaluation.features.exported import load_encoder
+from tests.evaluation.exports import save_tiny
 
 
 def run_tool(*flags):
@@ -16,32 +22,53 @@ def run_tool(*flags):
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """What it printed, and what it wrote."""
+    """What it printed, what it wrote, and the export."""
     root = tmp_path_factory.mktemp("geometry")
     export = save_tiny(root / "export" / "3", metadata={"image_size": 32})
     done = run_tool(f"--saved_model={export}", "--images=80")
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in (root / "results.jsonl").read_text().splitlines()]
-    return done.stdout, {line["metric"]: line for line in lines}
+    return done.stdout, {line["metric"]: line for line in lines}, str(export)
 
 
 def test_prints_what_it_appends(measured):
-    printed, lines = measured
+    printed, lines, _ = measured
     assert "Unit features of 80 images of sample test, two views each" in printed
     for metric, line in lines.items():
         assert f"{metric:<22} {line['value']:10.4g}" in printed
     assert {"alignment", "uniformity", "effective rank", "spread"} < lines.keys()
 
 
-def test_values_are_those_of_colour_averages(measured):
-    """Views of one photograph share their colours, so they are closer than different ones."""
-    _, lines = measured
+def test_values_are_those_of_the_views_features(measured):
+    """Computed here by NumPy, from the same views of the same images."""
+    lines = measured[1]
     value = {metric: line["value"] for metric, line in lines.items()}
-    assert 0 < value["alignment"] < 2 * value["spread"] < 2
-    assert -8 < value["uniformity"] < 0
-    assert 1 < value["centred effective rank"] <= FEATURES
-    spectrum = lines["effective rank"]["details"]["singular values"]
-    assert np.sum(np.square(spectrum)) == pytest.approx(1)
+    encoder = load_encoder(measured[2])
+    source = open_source(DataSettings(split="test"))
+    augment = MultiViewAugmentation(num_views=2, image_size=32)
+    features = []
+    for index, image in source.ordered(order_seed(0, 0)).take(80):
+        draws = image_draws(views_seed(0, 0), index, 2)
+        views = augment({"images": image[None], "draws": draws[None]})["images"][0]
+        features.append(encoder.embed(views.numpy()))
+    features = np.array(features, np.float64)  # [80, 2, F]
+    unit = features / np.linalg.norm(features, axis=-1, keepdims=True)
+    first, second = unit[:, 0], unit[:, 1]
+    assert value["alignment"] == pytest.approx(np.mean(np.sum((first - second) ** 2, -1)))
+    potentials = []
+    for view in (first, second):
+        distances = np.sum((view[:, None] - view) ** 2, axis=-1)
+        potentials.append(np.log(np.exp(-2 * distances[~np.eye(80, dtype=bool)]).mean()))
+    assert value["uniformity"] == pytest.approx(np.mean(potentials))
+    cloud = np.concatenate([first, second])
+    centred = cloud - cloud.mean(axis=0)
+    assert value["spread"] == pytest.approx(np.mean(np.sum(centred**2, axis=1)))
+    assert value["std per dimension"] == pytest.approx(cloud.std(axis=0).mean())
+    for name, rows in (("effective rank", cloud), ("centred effective rank", centred)):
+        singular = np.linalg.svd(rows / np.sqrt(160), compute_uv=False)
+        np.testing.assert_allclose(lines[name]["details"]["singular values"], singular, atol=1e-6)
+        share = singular / singular.sum()
+        assert value[name] == pytest.approx(np.exp(-np.sum(share * np.log(share))), rel=1e-5)
     assert lines["alignment"]["details"]["collapse"] == "none"
 
 
@@ -52,7 +79,7 @@ def test_the_protocol_tells_how(measured):
     assert (protocol["dataset"], protocol["test_split"]) == ("sample", "test")
     assert (protocol["test_images"], protocol["seed"]) == (80, 0)
     (augmentation,) = protocol["augmentation"].values()
-    assert (augmentation["jitter_probability"], augmentation["area"]) == (0.8, [0.08, 1.0])
+    assert (augmentation["jitter_probability"], augmentation["crop_area_min"]) == (0.8, 0.08)
     assert augmentation["blur_probability"] == 0  # 32 px
     assert len(protocol["test_fingerprint"]) == 16
 

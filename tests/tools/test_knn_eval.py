@@ -1,33 +1,28 @@
 import pathlib
 import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from sklearn.neighbors import KNeighborsClassifier
 
+from msbreg_tf.commands import evaluate
 from msbreg_tf.data.sources.sample import load_sample
 from msbreg_tf.evaluation.features.exported import load_encoder
 from msbreg_tf.evaluation.results.log import read_results
 from tests.evaluation.exports import save_tiny
-from tools import _eval_flags, knn_eval
 
 
 @pytest.fixture
-def run_main(monkeypatch, capsys, export, cache, tmp_path):
-    """Calls main with the flags' defaults but for those given."""
-    defaults = {name: default for name, (_, default, _) in _eval_flags._DEFINITIONS.items()}
-    defaults |= {"saved_model": export, "results": str(tmp_path / "results.jsonl")}
-    defaults |= {"cache_dir": cache, "k": "20,200", "temperature": 0.07}
+def run_main(run_command, export, cache, tmp_path):
+    """Runs the command with defaults but for what is given; what it printed, and its results."""
+    results = str(tmp_path / "results.jsonl")
+    defaults = {"saved_model": export, "results": results, "cache_dir": cache}
 
     def main(**others):
-        values = types.SimpleNamespace(**(defaults | others))
-        monkeypatch.setattr(knn_eval, "FLAGS", values)
-        monkeypatch.setattr(_eval_flags, "FLAGS", values)
-        knn_eval.main(["knn_eval"])
-        return capsys.readouterr().out, read_results(values.results)
+        printed = run_command(evaluate.command("knn"), **(defaults | others))
+        return printed, read_results(results)
 
     return main
 
@@ -90,7 +85,7 @@ def test_only_the_run_decides_what_is_not_in_the_protocol(run_main, export, tmp_
 
 @pytest.mark.parametrize("k", ["", "0,20", "5,x", "1.5", "-3"])
 def test_bad_numbers_of_neighbours(run_main, k):
-    with pytest.raises(ValueError, match=f"--k={k}: expected numbers from 1 on"):
+    with pytest.raises(ValueError, match=f"--k={k}: expected whole numbers joined by commas"):
         run_main(k=k)
 
 
@@ -104,7 +99,7 @@ def test_repeated_numbers_count_once(run_main):
     ("others", "message"),
     [
         ({"k": "5001"}, "k=5001 neighbours, but there are only 5000 training images"),
-        ({"temperature": 0.0}, "--temperature=0.0: expected a number above 0"),
+        ({"temperature": 0.0}, "--temperature=0.0: expected a number, more than 0"),
         ({"saved_model": None}, "--saved_model is missing"),
         ({"image_size": 64}, "--image_size=64: the export is for 32 pixels"),
         ({"test_split": "val"}, "--dataset=sample has the splits train and test"),
@@ -144,8 +139,9 @@ def test_bad_flags_are_one_line_and_help_shows_own_flags():
 
     wrong = run("--k=0")
     assert wrong.returncode == 2
-    assert (
-        wrong.stderr == "error: --k=0: expected numbers from 1 on, joined by commas: --k=20,200.\n"
+    assert wrong.stderr == (
+        "error: --k=0: expected whole numbers joined by commas, each at least 1, such as "
+        "--k=20,200.\n"
     )
     shown = run("--help").stdout
     assert "--temperature (default: 0.07)" in shown

@@ -1,50 +1,38 @@
 import pathlib
 import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from msbreg_tf.commands import evaluate
 from msbreg_tf.data.sources.sample import load_sample
 from msbreg_tf.evaluation.features.exported import load_encoder
 from msbreg_tf.evaluation.linear import classifiers
 from msbreg_tf.evaluation.linear.probe import linear_probe
-from msbreg_tf.evaluation.linear.settings import LinearRecipe
+from msbreg_tf.evaluation.linear.settings import LinearSettings
+from msbreg_tf.evaluation.protocols import linear as linear_protocol
 from msbreg_tf.evaluation.results.log import read_results
-from tools import _eval_flags, linear_eval
+from tests.evaluation.exports import FEATURES
 
-RECIPES = pathlib.Path(__file__).parents[2] / "flags" / "eval"
-QUICK = {"learning_rates": "0.1", "weight_decays": "1e-3", "epochs": 2, "sgd_batch_size": 256}
+from .conftest import flags_of
+
+QUICK = {"learning_rates": "0.1", "weight_decays": "1e-3", "epochs": 2}
 
 
 @pytest.fixture
-def run_main(monkeypatch, capsys, export, cache, tmp_path):
-    """Calls main with the shared flags' defaults, a quick recipe, and what is given."""
-    defaults = {name: default for name, (_, default, _) in _eval_flags._DEFINITIONS.items()}
-    defaults |= {"saved_model": export, "results": str(tmp_path / "results.jsonl")}
-    defaults |= {"cache_dir": cache, "momentum": 0.9, "schedule": "cosine", "standardize": True}
-    defaults |= {"validation_fraction": 0.1, "seed": 0, **QUICK}
+def run_main(run_command, export, cache, tmp_path):
+    """Runs the command with a quick recipe and what is given; what it printed, and its results."""
+    results = str(tmp_path / "results.jsonl")
+    defaults = {"saved_model": export, "results": results, "cache_dir": cache, **QUICK}
 
     def main(**others):
-        values = types.SimpleNamespace(**(defaults | others))
-        monkeypatch.setattr(linear_eval, "FLAGS", values)
-        monkeypatch.setattr(_eval_flags, "FLAGS", values)
-        linear_eval.main(["linear_eval"])
-        return capsys.readouterr().out, read_results(values.results)
+        printed = run_command(evaluate.command("linear"), **(defaults | others))
+        return printed, read_results(results)
 
     return main
-
-
-def settings_of(name):
-    """A recipe's flags, as `run_main` takes them."""
-    lines = (RECIPES / f"{name}.cfg").read_text().splitlines()
-    flags = dict(line[2:].split("=", 1) for line in lines if line and line[0] != "#")
-    assert flags.keys() <= {*_eval_flags.NAMES, *linear_eval._OWN}
-    numbers = {"epochs": int, "sgd_batch_size": int, "momentum": float}
-    return {name: numbers.get(name, str)(text) for name, text in flags.items()}
 
 
 def test_the_command_is_the_probe_of_the_default_recipe(export, cache):
@@ -57,14 +45,14 @@ def test_the_command_is_the_probe_of_the_default_recipe(export, cache):
     encoder = load_encoder(export)
     (train, train_labels), (test, test_labels) = (load_sample(split) for split in ("train", "test"))
     expected = linear_probe(
-        encoder.embed(train), train_labels, encoder.embed(test), test_labels, LinearRecipe()
+        encoder.embed(train), train_labels, encoder.embed(test), test_labels, LinearSettings()
     )
     assert (top1["metric"], top5["metric"]) == ("top-1 %", "top-5 %")
     assert top1["value"] == pytest.approx(100 * expected.top1, abs=0.2)
     assert top5["value"] == pytest.approx(100 * expected.top5, abs=0.2)
-    assert LinearRecipe().protocol().items() <= top1["protocol"].items()
+    assert LinearSettings().protocol().items() <= top1["protocol"].items()
     assert top1["details"]["learning_rate"] == expected.choice.learning_rate
-    assert len(top1["details"]["validation_top1"]) == len(LinearRecipe().points())
+    assert len(top1["details"]["validation_top1"]) == len(LinearSettings().points())
     assert f"{top1['value']:.2f}" in done.stdout
     assert "Linear classifier on sample test: 1,000 images, trained on 5,000" in done.stdout
 
@@ -95,7 +83,7 @@ def test_an_interrupted_training_continues(run_main, cache, monkeypatch):
             if shown == [("training", 1), ("training", 2)]:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(linear_eval, "_Bars", Stops)
+    monkeypatch.setattr(linear_protocol, "_Bars", Stops)
     with pytest.raises(KeyboardInterrupt):
         run_main(epochs=3)
     assert list(pathlib.Path(cache).glob("linear-*"))
@@ -108,7 +96,10 @@ def test_an_interrupted_training_continues(run_main, cache, monkeypatch):
     ("others", "message"),
     [
         ({"learning_rates": "0.1,x"}, "--learning_rates=0.1,x: expected numbers joined by commas"),
-        ({"weight_decays": "-1"}, "--weight_decays=-1.0: expected numbers of at least 0"),
+        (
+            {"weight_decays": "-1"},
+            "--weight_decays=-1.0: expected numbers joined by commas",
+        ),
         ({"schedule": "poly"}, "--schedule=poly: "),
         ({"saved_model": None}, "--saved_model is missing"),
         ({"test_split": "val"}, "--dataset=sample has the splits train and test"),
@@ -122,10 +113,10 @@ def test_bad_input_is_one_line(run_main, others, message):
 
 @pytest.mark.parametrize(("name", "epochs"), [("places205", 28), ("inaturalist2018", 84)])
 def test_transfer_recipes_are_the_supplements(name, epochs):
-    settings = settings_of(name)
-    assert (settings["learning_rates"], settings["weight_decays"]) == ("0.2", "1e-4")
-    assert (settings["momentum"], settings["sgd_batch_size"]) == (0.9, 256)
-    assert (settings["schedule"], settings["epochs"]) == ("steps", epochs)
+    flags = flags_of(name)
+    assert (flags["learning_rates"], flags["weight_decays"]) == ("0.2", "1e-4")
+    assert (flags["momentum"], flags["sgd_batch_size"]) == ("0.9", "256")
+    assert (flags["schedule"], flags["epochs"]) == ("steps", str(epochs))
 
 
 def test_places205_from_folders(run_main, tmp_path):
@@ -138,7 +129,7 @@ def test_places205_from_folders(run_main, tmp_path):
             for number in range(per_class):
                 image = (200 * colour + rng.integers(0, 9, [40, 50, 3])).astype(np.uint8)
                 (folder / f"{number}.jpg").write_bytes(tf.io.encode_jpeg(image).numpy())
-    _, lines = run_main(**settings_of("places205"), data_dir=str(tmp_path / "places"))
+    _, lines = run_main(**flags_of("places205"), data_dir=str(tmp_path / "places"))
     assert [line["metric"] for line in lines] == ["top-1 %", "top-5 %"]
     protocol = lines[0]["protocol"]
     assert (protocol["train_images"], protocol["test_images"]) == (30, 18)
@@ -153,9 +144,21 @@ def test_places205_from_folders(run_main, tmp_path):
 @pytest.mark.parametrize(
     "name", ["inaturalist2018", "linear_stl10", "linear_imagenet", "linear_imagenet100"]
 )
-def test_other_data_sets_run_end_to_end_on_mock_data(run_main, name):
-    settings = {**settings_of(name), "cache_dir": "", "epochs": 2}
+def test_other_data_sets_run_end_to_end_on_mock_data(run_main, name, monkeypatch):
+    """The value is the probe's own, of the features that it was given."""
+    probed = []
+
+    def spy(*arguments, **others):
+        probed.append((arguments, linear_probe(*arguments, **others)))
+        return probed[-1][1]
+
+    monkeypatch.setattr("msbreg_tf.evaluation.linear.probe.linear_probe", spy)
+    flags = {**flags_of(name), "cache_dir": "", "epochs": 2}
     with tfds.testing.mock_data(num_examples=80):  # all splits are equal
-        _, lines = run_main(**settings)
-    assert lines[0]["protocol"]["dataset"] == settings["dataset"]
-    assert 0 <= lines[0]["value"] <= 100
+        _, lines = run_main(**flags)
+    assert lines[0]["protocol"]["dataset"] == flags["dataset"]
+    (train_features, train_labels, _, test_labels, _), result = probed[0]
+    assert train_features.shape == (len(train_labels), FEATURES)
+    assert lines[0]["protocol"]["train_images"] == len(train_labels) > 0
+    assert lines[0]["protocol"]["test_images"] == len(test_labels) > 0
+    assert lines[0]["value"] == 100 * result.top1

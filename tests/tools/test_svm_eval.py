@@ -5,10 +5,10 @@ import sys
 import numpy as np
 import pytest
 
+from msbreg_tf.evaluation.protocols.svm import ClassLog
 from msbreg_tf.evaluation.svm.machines import ClassResult
 from tests.data.labelled.tiny_voc import COLOURED, TinyVoc
 from tests.evaluation.exports import save_tiny
-from tools.svm_eval import _ClassLog
 
 
 def run_tool(*flags):
@@ -79,23 +79,23 @@ def test_the_class_log_continues_after_being_killed_while_it_wrote(tmp_path, mon
     def killed(*paths):
         raise KeyboardInterrupt
 
-    _ClassLog(path, ClassResult).append(3, result)
+    ClassLog(path).append(3, result)
     with monkeypatch.context() as patch:
         patch.setattr("os.replace", killed)
         with pytest.raises(KeyboardInterrupt):
-            _ClassLog(path, ClassResult).append(1, result)
-    again = _ClassLog(path, ClassResult)
+            ClassLog(path).append(1, result)
+    again = ClassLog(path)
     assert again.done == {3: result}
     again.append(1, result)
-    assert _ClassLog(path, ClassResult).done == {3: result, 1: result}
+    assert ClassLog(path).done == {3: result, 1: result}
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--costs=1,-1"], "error: --costs=1,-1: expected numbers above 0"),
+        (["--costs=1,-1"], "error: --costs=1.0,-1.0: expected numbers joined by commas, each more"),
         (["--costs=1,x"], "error: --costs=1,x"),
-        (["--jobs=0"], "error: --jobs=0: expected at least 1"),
+        (["--jobs=0"], "error: --jobs=0: expected a whole number, at least 1"),
         (["--flagfile=flags/eval/voc07.cfg"], "error: --saved_model is missing"),
     ],
 )

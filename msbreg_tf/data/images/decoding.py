@@ -32,6 +32,11 @@ def decode_image(contents: tf.Tensor) -> tf.Tensor:
     return image
 
 
+def read_and_decode(path: tf.Tensor) -> tf.Tensor:
+    """`decode_image` of a file: string scalar → uint8 [H, W, 3]."""
+    return decode_image(tf.io.read_file(path))
+
+
 def _decode_bmp(contents: tf.Tensor) -> tf.Tensor:
     """BMP of 8 bits with a palette, 24 or 32 bits, uncompressed → uint8 [H, W, 3].
 

@@ -5,7 +5,8 @@ from typing import Optional
 import numpy as np
 
 from msbreg_tf.data.labelled.epochs import central_batches
-from msbreg_tf.data.labelled.records import labelled_records
+from msbreg_tf.data.labelled.records import check_labelled
+from msbreg_tf.data.sources.table import labelled_records
 
 
 def labelled_images(
@@ -34,18 +35,10 @@ def labelled_images(
     Raises:
       ValueError: no such split, or no labels.
     """
-    if dataset == "folder":
-        raise ValueError(
-            "--dataset=folder: its images have no labels, and k-NN needs them. Use --knn_every=0."
-        )
     data = labelled_records(dataset, split, data_dir, limit)
     batches = list(central_batches(data, image_size=image_size).as_numpy_iterator())
     if not batches:
         raise ValueError(f"--dataset={dataset}: split {split} has no images. Choose another.")
     images, labels = (np.concatenate(column) for column in zip(*batches))
-    if labels.min() < 0:
-        raise ValueError(
-            f"--dataset={dataset}: split {split} has images without labels. "
-            "Choose a labelled split with --knn_train_split and --knn_test_split."
-        )
+    check_labelled(labels, f"--dataset={dataset}: split {split}")
     return images, labels

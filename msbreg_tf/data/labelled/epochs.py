@@ -1,7 +1,6 @@
 """Labelled images to train and to test on: epochs that depend on (seed, epoch) alone."""
 
 import dataclasses
-import hashlib
 from collections.abc import Callable
 
 import numpy as np
@@ -9,13 +8,13 @@ import tensorflow as tf
 
 from msbreg_tf.augment.draws import image_draws
 from msbreg_tf.data.images.resizing import resize_and_crop
-from msbreg_tf.data.labelled.records import LabelledRecords
 from msbreg_tf.data.pipeline.parallel import parallel_map
 from msbreg_tf.data.pipeline.seeds import order_seed, views_seed
+from msbreg_tf.data.settings import MIB
+from msbreg_tf.data.sources.records import LabelledRecords
 from msbreg_tf.data.sources.source import MemorySource, Source
 from msbreg_tf.data.sources.tfds import StreamSource
-
-_MIB = 2**20
+from msbreg_tf.files.whole import fingerprint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,23 +36,7 @@ class LabelledSource:
     may_break: bool
 
 
-def read_labels(data: LabelledRecords) -> np.ndarray:
-    """All labels of a split, int64 [n]; reads every record, decodes none.
-
-    Raises:
-      ValueError: no records, or some without a label.
-    """
-    batches = data.records.map(lambda _, label: label).batch(4096).as_numpy_iterator()
-    labels = list(batches)
-    if not labels:
-        raise ValueError("the split has no images. Choose another split.")
-    labels = np.concatenate(labels).astype(np.int64)
-    if labels.min() < 0:
-        raise ValueError("the split has images without labels. Choose a labelled one.")
-    return labels
-
-
-def choose(
+def select_rows(
     data: LabelledRecords,
     labels: np.ndarray,
     rows: np.ndarray,
@@ -76,14 +59,13 @@ def choose(
         is_chosen = tf.constant(mask)
     records = data.records.enumerate().filter(lambda index, _: tf.gather(is_chosen, index))
     records = records.map(lambda _, pair: pair[0])
-    digest = hashlib.sha256(labels.tobytes() + data.pixels.encode() + rows.tobytes())
-    held = _held(records, cache_mb * _MIB)
+    held = _held(records, cache_mb * MIB)
     if held is None:
         source = StreamSource("streamed", records, len(rows), shuffle_buffer, None)
     else:
         source = MemorySource("held", held, data.decode)
-    fingerprint = digest.hexdigest()[:16]
-    return LabelledSource(source, data.decode, labels[rows], fingerprint, data.may_break)
+    chosen = fingerprint(labels.tobytes(), data.pixels, rows.tobytes())
+    return LabelledSource(source, data.decode, labels[rows], chosen, data.may_break)
 
 
 def training_batches(
@@ -93,7 +75,7 @@ def training_batches(
 
     Args:
       images: what to train on.
-      augment: as for `ViewRecipe`, with one view per image.
+      augment: as for `ViewPlan`, with one view per image.
       seed: decides order and views.
       epoch: from 0.
       batch_size: images in a step; an incomplete last batch is left out, unless it is the only one.

@@ -1,27 +1,49 @@
-"""Elements that arrive in any order, handed out in theirs; what does not arrive is made here."""
+"""Returns elements in step order although they arrive in any order; missing ones are made here."""
 
+import enum
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Optional
 
-from msbreg_tf.errors import RunFailedError
+from msbreg_tf.errors import RunFailedError, one_line
 
-# Seconds. Of a new job the first element takes longest: workers read and compile before it.
+# Seconds. The first element of a new job takes longest: workers read and compile before it.
 _POLL = 0.5
 _PATIENCE_AT_FIRST = 300.0
 _PATIENCE = 60.0
 _PROBE_AFTER = 5.0
 _OUTAGE = 10.0
+_LONGEST = 400  # characters of what the sender says
+
+
+class _State(enum.Enum):
+    """How the element that is due stands."""
+
+    ARRIVING = enum.auto()  # something is there to be taken
+    QUIET = enum.auto()  # nothing is, but it may still come
+    FULL = enum.auto()
+    FINISHED = enum.auto()
+    SILENT = enum.auto()
+
+
+# The states in which the due element is computed on this machine, and why.
+_WHY_HERE = {
+    _State.FULL: "{count} later ones came before it",
+    _State.FINISHED: "the workers have finished without it",
+    _State.SILENT: (
+        "no worker has sent a batch for {seconds:.0f} s; so are the next ones, until one does"
+    ),
+}
 
 
 class OrderedReader:
-    """Hands out the element of each step, in order, whatever arrives when, twice or not at all.
+    """Hands out the element of each step, in order, even if elements arrive late, twice or never.
 
-    A thread of its own receives. At most `limit` elements wait for their turn; when as many have
-    come before the one that is due, or none came for a while, the due one is made here, by the same
-    pure function of the step. So neither order nor loss changes a bit of what is handed out.
+    A thread receives. At most `limit` elements wait for their turn; when as many have come before
+    the one that is due, or none came for a while, the due one is computed on this machine, by the
+    same pure function of the step. So neither order nor loss changes a bit of what is handed out.
     """
 
     def __init__(
@@ -66,10 +88,11 @@ class OrderedReader:
         """
         self._due = step
         while step not in self._waiting:
-            if reason := self._reason_to_make_it_here():
-                if not self._silent:
-                    print(f"{self._name}: step {step:,} is made here: {reason}.", flush=True)
-                self._silent = self._quiet_for() > self._patience
+            state = self._state()
+            if state in (_State.QUIET, _State.SILENT) and self._quiet_for() > _PROBE_AFTER:
+                self._fail_after_long_outage()
+            if state in _WHY_HERE:
+                self._say_why_here(step, state)
                 return self._make_here(step)
             self._take()
         return self._waiting.pop(step)
@@ -78,30 +101,33 @@ class OrderedReader:
         """Ends the thread as soon as it can be ended."""
         self._closed.set()
 
-    def _reason_to_make_it_here(self) -> Optional[str]:
+    def _state(self) -> "_State":
+        """How the element that is due stands.
+
+        Raises:
+          RunFailedError: the reader is closed, or the sender failed.
+        """
         if self._closed.is_set():
             raise RunFailedError(f"{self._name}: closed.")
         if len(self._waiting) >= self._limit:
-            return f"{len(self._waiting)} later ones came before it"
+            return _State.FULL
         ended = not self._thread.is_alive()  # asked before the queue is, or the last one is missed
         if not self._arrivals.empty():
-            return None
+            return _State.ARRIVING
         if self._error is not None:
-            reason = str(self._error).splitlines()[0]
             raise RunFailedError(
-                f"{self._name}: {reason} Workers need the same version of this project and of "
-                "TensorFlow, and the images under the same paths as here."
+                f"{self._name}: {one_line(self._error, _LONGEST)} Workers need the same version of "
+                "this project and of TensorFlow, and the images under the same paths as here."
             ) from self._error
         if ended:
-            return "the workers have finished without it"
-        if self._quiet_for() > _PROBE_AFTER:
-            self._fail_after_long_outage()
-        if self._quiet_for() > self._patience:
-            return (
-                f"no worker has sent anything for {self._quiet_for():.0f} s. So will be the "
-                "following ones, until a worker does"
-            )
-        return None
+            return _State.FINISHED
+        return _State.SILENT if self._quiet_for() > self._patience else _State.QUIET
+
+    def _say_why_here(self, step: int, state: "_State") -> None:
+        if not self._silent:
+            reason = _WHY_HERE[state].format(count=len(self._waiting), seconds=self._quiet_for())
+            print(f"{self._name}: step {step:,} is computed on this machine: {reason}.", flush=True)
+        self._silent = state is _State.SILENT
 
     def _fail_after_long_outage(self) -> None:
         reason, now = self._why_unreachable(), time.monotonic()
@@ -121,7 +147,7 @@ class OrderedReader:
         except queue.Empty:
             return
         self._heard, self._patience = time.monotonic(), _PATIENCE
-        if step >= self._due:  # else it was made here meanwhile
+        if step >= self._due:  # else it was computed here meanwhile
             self._waiting[step] = element
             if self._silent:
                 print(f"{self._name}: batches arrive again, at step {step:,}.", flush=True)
@@ -135,7 +161,7 @@ class OrderedReader:
         try:
             while start is not None:
                 start = self._receive_from(start)
-        except Exception as error:  # whatever it is, `element` shall say it
+        except Exception as error:  # whatever it is, `element` will say it
             self._error = error
 
     def _receive_from(self, start: int) -> Optional[int]:
@@ -143,7 +169,7 @@ class OrderedReader:
         for arrival in self._receive(start):
             if not self._put(arrival):
                 return None
-            # Far behind what was made here while no worker was alive: they would never catch up.
+            # Far behind what was computed here while no worker was alive, and they would stay so.
             if arrival[0] + self._limit < self._due:
                 return self._due
         return None

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from msbreg_tf.data.images.resizing import resize_and_crop
 from msbreg_tf.data.pipeline.seeds import order_seed
-from msbreg_tf.data.pipeline.views import ViewRecipe, batches_of
+from msbreg_tf.data.pipeline.views import ViewPlan, batches_of
 from msbreg_tf.data.sources.source import Source
 
 
@@ -18,7 +18,7 @@ def probe_views(
 
     Args:
       source: images, from `open_source`.
-      augment: as for `ViewRecipe`.
+      augment: as for `ViewPlan`.
       seed: the run's.
       num_views: K.
       count: how many images, at most.
@@ -27,10 +27,10 @@ def probe_views(
       images, uint8 [n, S, S, 3], resized and centre-cropped, and views, uint8 [n, K, S, S, 3].
     """
     count = min(count, source.num_images)
-    recipe = ViewRecipe(source, augment, seed, count, num_views)
+    plan = ViewPlan(source, augment, seed, count, num_views)
     chosen = source.ordered(order_seed(seed, 0)).take(count).cache()
     numbered = tf.data.Dataset.zip((chosen, tf.data.Dataset.range(count)))
-    views = batches_of(numbered, recipe).get_single_element()
+    views = batches_of(numbered, plan).get_single_element()
     size = views.shape[-2]
     images = chosen.map(lambda _, record: resize_and_crop(source.decode(record), size))
     return np.stack(list(images.as_numpy_iterator())), views.numpy()

@@ -1,7 +1,7 @@
 """Batches made by the workers of a tf.data service: the same batches in the same order.
 
 A worker is given numbers of steps and makes the batch of each, a pure function of (seed, step) as
-in `views.py`. They come back in any order and are put in theirs here.
+in `views.py`. They come back in any order, and are put in the order of the steps here.
 """
 
 import contextlib
@@ -15,11 +15,11 @@ import tensorflow as tf
 
 from msbreg_tf.data.pipeline.ordered_reader import OrderedReader
 from msbreg_tf.data.pipeline.seeds import order_seed
-from msbreg_tf.data.pipeline.views import ViewRecipe, batches_of
+from msbreg_tf.data.pipeline.views import ViewPlan, batches_of
+from msbreg_tf.data.settings import MIB
 from msbreg_tf.data.sources.source import Source, permutation
 from msbreg_tf.errors import RunFailedError
 
-_MIB = 2**20
 _CONNECT_SECONDS = 5.0
 # Steps under way in a worker. One would leave cores idle at its end.
 _STEPS_AT_ONCE = 2
@@ -37,7 +37,7 @@ def check_service(service: str, source: Source) -> None:
     Raises:
       ValueError: the images are streamed, or nothing answers there.
     """
-    source.held_records()
+    source.records_in_memory()
     if reason := why_no_service(service):
         raise ValueError(
             f"--data_service={service}: nothing answers there ({reason}). Start a dispatcher with "
@@ -58,7 +58,7 @@ def why_unreachable(service: str) -> Optional[str]:
 def why_no_service(service: str) -> Optional[str]:
     """None if something at "grpc://HOST:PORT" speaks gRPC, else the reason, within 10 s.
 
-    TensorFlow itself would try for ever, and hold the interpreter's lock meanwhile.
+    TensorFlow itself would try without end, and hold the interpreter's lock meanwhile.
     """
     if reason := why_unreachable(service):
         return reason
@@ -73,7 +73,7 @@ def why_no_service(service: str) -> Optional[str]:
 @contextlib.contextmanager
 def service_batches(
     service: str,
-    recipe: ViewRecipe,
+    plan: ViewPlan,
     start_step: int = 0,
     num_steps: Optional[int] = None,
     *,
@@ -85,7 +85,7 @@ def service_batches(
 
     Args:
       service: "grpc://HOST:PORT" of a dispatcher.
-      recipe, start_step, num_steps: as for `view_batches`.
+      plan, start_step, num_steps: as for `view_batches`.
       buffer_mb: memory for batches that wait for their turn, in MiB.
 
     Yields:
@@ -95,34 +95,11 @@ def service_batches(
       RunFailedError: in the body, if the dispatcher dies or the workers report an error.
     """
     num_steps = _ENDLESS if num_steps is None else num_steps
-
-    def elsewhere(start):
-        steps = tf.data.Dataset.range(start, num_steps)
-        return _batches_of_steps(steps, recipe.source.records_elsewhere, recipe)
-
-    @tf.function
-    def one_here(step):
-        steps = tf.data.Dataset.range(step, step + 1)
-        batches = _batches_of_steps(steps, recipe.source.held_records, recipe)
-        return batches.get_single_element()[1]
-
-    spec = elsewhere(start_step).element_spec[1]
+    spec = _elsewhere(plan, start_step, num_steps).element_spec[1]
     limit = _number_that_fits(spec, buffer_mb)
-
-    def receive(start):
-        distribute = tf.data.experimental.service.distribute(
-            "distributed_epoch", service, compression=None, max_outstanding_requests=limit
-        )
-        for step, batch in elsewhere(start).apply(distribute):
-            yield int(step), batch
-
-    def make_here(step):
-        with tf.device("CPU"):
-            return one_here(tf.constant(step, tf.int64))
-
     reader = OrderedReader(
-        receive,
-        make_here,
+        _receiver(service, plan, num_steps, limit),
+        _maker(plan),
         lambda: why_unreachable(service),
         name=f"--data_service={service}",
         first=start_step,
@@ -139,18 +116,55 @@ def service_batches(
         reader.close()
 
 
+def _elsewhere(plan: ViewPlan, start: int, num_steps: int) -> tf.data.Dataset:
+    """(step, batch) from `start` on, as workers make them."""
+    steps = tf.data.Dataset.range(start, num_steps)
+    return _batches_of_steps(steps, plan.source.records_in_graph, plan)
+
+
+def _receiver(
+    service: str, plan: ViewPlan, num_steps: int, limit: int
+) -> Callable[[int], Iterator[tuple[int, Any]]]:
+    """step → (step, batch) of all steps from there on, in any order."""
+
+    def receive(start):
+        distribute = tf.data.experimental.service.distribute(
+            "distributed_epoch", service, compression=None, max_outstanding_requests=limit
+        )
+        for step, batch in _elsewhere(plan, start, num_steps).apply(distribute):
+            yield int(step), batch
+
+    return receive
+
+
+def _maker(plan: ViewPlan) -> Callable[[int], Any]:
+    """step → its batch, made on this machine."""
+
+    @tf.function
+    def one_here(step):
+        steps = tf.data.Dataset.range(step, step + 1)
+        batches = _batches_of_steps(steps, plan.source.records_in_memory, plan)
+        return batches.get_single_element()[1]
+
+    def make_here(step):
+        with tf.device("CPU"):
+            return one_here(tf.constant(step, tf.int64))
+
+    return make_here
+
+
 def _batches_of_steps(
-    steps: tf.data.Dataset, records: Callable[[], tf.Tensor], recipe: ViewRecipe
+    steps: tf.data.Dataset, records: Callable[[], tf.Tensor], plan: ViewPlan
 ) -> tf.data.Dataset:
     """Numbers of steps → (step, batch), in any order; each batch depends on its step alone."""
-    source, batch_size, per_epoch = recipe.source, recipe.batch_size, recipe.steps_per_epoch
+    source, batch_size, per_epoch = plan.source, plan.batch_size, plan.steps_per_epoch
 
     def read(held, step):
-        # What the scan carries on is read once; a data set outside of functions would be split
-        # among the workers.
+        # The scan's state is read once. A data set built outside a function would be split among
+        # the workers.
         held = tf.cond(tf.size(held) > 0, lambda: held, records)
         epoch, first = step // per_epoch, step % per_epoch * batch_size
-        order = permutation(source.num_images, order_seed(recipe.seed, epoch))
+        order = permutation(source.num_images, order_seed(plan.seed, epoch))
         indices = order[first : first + batch_size]
         return held, (step, indices, tf.gather(held, indices))
 
@@ -158,9 +172,9 @@ def _batches_of_steps(
         found = tf.data.Dataset.from_tensor_slices((indices, stored))
         positions = tf.data.Dataset.range(step * batch_size, (step + 1) * batch_size)
         numbered = tf.data.Dataset.zip((found, positions))
-        return batches_of(numbered, recipe).map(lambda batch: (step, batch))
+        return batches_of(numbered, plan).map(lambda batch: (step, batch))
 
-    like = source.held_records()
+    like = source.records_in_memory()
     nothing = tf.zeros([0, *like.shape[1:]], like.dtype)
     return steps.scan(nothing, read).interleave(
         one_batch,
@@ -194,6 +208,6 @@ def _in_order(
 
 
 def _number_that_fits(spec: Any, buffer_mb: int) -> int:
-    """Batches under `buffer_mb` MiB, for as many may wait here as are under way."""
+    """Batches under `buffer_mb` MiB: as many may wait here as are under way, so half of that."""
     size = sum(part.shape.num_elements() * part.dtype.size for part in tf.nest.flatten(spec))
-    return max(2, min(_MOST_WAITING, buffer_mb * _MIB // (2 * size)))
+    return max(2, min(_MOST_WAITING, buffer_mb * MIB // (2 * size)))

@@ -1,19 +1,22 @@
 """Any folder of images: read on demand, broken files replaced and reported."""
 
 import atexit
-import hashlib
 import os
 import pathlib
 import shutil
 import tempfile
 from collections.abc import Sequence
+from typing import Optional
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from msbreg_tf.data.images.decoding import decode_image
+from msbreg_tf.data.images.decoding import read_and_decode
+from msbreg_tf.data.settings import DataSettings
+from msbreg_tf.data.sources.records import LabelledRecords, records_of_files
 from msbreg_tf.data.sources.source import Source, permutation
+from msbreg_tf.files.whole import fingerprint
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 
@@ -45,9 +48,16 @@ def find_images(folder: pathlib.Path) -> list[str]:
     return sorted(found, key=lambda path: os.path.relpath(path, folder).replace(os.sep, "/"))
 
 
-def read_and_decode(path: tf.Tensor) -> tf.Tensor:
-    """String scalar → uint8 [H, W, 3]."""
-    return decode_image(tf.io.read_file(path))
+def no_images(folder: str, needs: str) -> ValueError:
+    """The error of a folder in which no file has an image's extension.
+
+    Args:
+      folder: as the user wrote it.
+      needs: what to give instead.
+    """
+    return ValueError(
+        f"--data_dir={folder}: no file below it ends in {', '.join(EXTENSIONS)}. {needs}"
+    )
 
 
 class FolderSource(Source):
@@ -74,12 +84,11 @@ class FolderSource(Source):
         self.num_images = len(paths)
         self._root = os.fsencode(folder) + b"/"
         encoded = [os.fsencode(os.path.relpath(path, folder)) for path in paths]
-        self._digest = hashlib.sha256(b"\0".join(encoded)).hexdigest()[:16]
+        self._digest = fingerprint(b"\0".join(encoded))
         with tf.device("CPU"):
             self._paths = tf.constant(np.array(encoded, dtype=object), tf.string)
-        log_folder = tempfile.mkdtemp(prefix="msbreg_broken_")
-        atexit.register(shutil.rmtree, log_folder, ignore_errors=True)
-        self._log = os.path.join(log_folder, "paths.txt")
+        self._log: Optional[str] = None
+        self._broken_at_start: list[bytes] = []
         self._good_path = self._first_good(encoded)
 
     @property
@@ -107,22 +116,31 @@ class FolderSource(Source):
         image.set_shape([None, None, 3])
         return image
 
-    def held_records(self):
+    def records_in_memory(self):
         return self._paths
 
-    def keep_broken_log(self, path):
+    def log_broken_files_to(self, path):
         with open(path, "ab") as log:
             log.writelines(os.fsencode(broken) + b"\n" for broken in self.broken_files())
         self._log = path
 
     def broken_files(self):
-        if not os.path.exists(self._log):
-            return []
-        with open(self._log, "rb") as log:
-            return sorted({os.fsdecode(line) for line in log.read().splitlines() if line})
+        lines = list(self._broken_at_start)
+        if self._log and os.path.exists(self._log):
+            with open(self._log, "rb") as log:
+                lines += log.read().splitlines()
+        return sorted({os.fsdecode(line) for line in lines if line})
+
+    def _log_path(self) -> str:
+        """The file that graphs write names to; a temporary one if nobody has named any."""
+        if self._log is None:
+            folder = tempfile.mkdtemp(prefix="msbreg_broken_")
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            self._log = os.path.join(folder, "paths.txt")
+        return self._log
 
     def _report(self, path: tf.Tensor) -> tf.Tensor:
-        log = "file://" + self._log
+        log = "file://" + self._log_path()
 
         def write(broken):
             full = tf.strings.join([self._root, broken])
@@ -142,8 +160,7 @@ class FolderSource(Source):
             try:
                 read_and_decode(tf.constant(self._root + path))
             except tf.errors.OpError:
-                with open(self._log, "ab") as log:
-                    log.write(self._root + path + b"\n")
+                self._broken_at_start.append(self._root + path)
             else:
                 return path
         raise ValueError(
@@ -152,26 +169,67 @@ class FolderSource(Source):
         )
 
 
-def open_folder(data_dir: str, split: str) -> FolderSource:
+def open_folder(settings: DataSettings) -> FolderSource:
     """Opens --dataset=folder.
 
     Raises:
       ValueError: no folder, no images, none that can be decoded, or another split than 'train'.
     """
-    if not data_dir:
-        raise ValueError("--data_dir is missing: --dataset=folder needs --data_dir=PATH.")
-    if split != "train":
+    data_dir = _required(settings.data_dir)
+    if settings.split != "train":
         raise ValueError(
-            f"--split={split}: --dataset=folder has no splits. Remove the flag, or give the wanted "
-            "folder as --data_dir."
+            f"--split={settings.split}: --dataset=folder has no splits. Remove the flag, or give "
+            "the wanted folder as --data_dir."
         )
     folder = pathlib.Path(data_dir).expanduser()
     if not folder.is_dir():
         raise ValueError(f"--data_dir={data_dir}: no such folder. Give a folder of images.")
     paths = find_images(folder)
     if not paths:
-        raise ValueError(
-            f"--data_dir={data_dir}: no file below it ends in {', '.join(EXTENSIONS)}. "
-            "Give a folder of images."
-        )
+        raise no_images(data_dir, "Give a folder of images.")
     return FolderSource("folder", folder, paths)
+
+
+def labelled_folder(
+    dataset: str, split: str, data_dir: Optional[str], limit: Optional[int]
+) -> LabelledRecords:
+    """Opens a labelled split; see `table.labelled_records`."""
+    data_dir = _required(data_dir)
+    root = pathlib.Path(data_dir).expanduser()
+    folder = root / split
+    if not folder.is_dir():
+        raise ValueError(
+            f"--data_dir={data_dir}: no folder '{split}' in it. Its splits are folders, each with "
+            "a folder of images per class."
+        )
+    # Collect classes over all splits, so that a split without one class keeps the others' numbers.
+    classes = sorted({name for part in _subfolders(root) for name in _subfolders(root / part)})
+    paths, labels = [], []
+    for label, name in enumerate(classes):
+        members = find_images(folder / name) if (folder / name).is_dir() else []
+        paths += members
+        labels += [label] * len(members)
+    if not paths:
+        raise ValueError(
+            f"--data_dir={data_dir}: no labels. {folder} needs a folder per class, with images "
+            f"whose names end in {', '.join(EXTENSIONS)}."
+        )
+    return records_of_files(folder, paths, labels, limit)
+
+
+def place_of_split(split: str, data_dir: Optional[str]) -> tuple[str, Optional[str]]:
+    """A folder has no splits, but it may have subfolders that are used as such."""
+    if not data_dir:
+        return split, data_dir
+    inside = os.path.join(os.path.expanduser(data_dir), split)
+    return "train", inside if os.path.isdir(inside) else data_dir
+
+
+def _required(data_dir: Optional[str]) -> str:
+    if not data_dir:
+        raise ValueError("--data_dir is missing: --dataset=folder needs --data_dir=PATH.")
+    return data_dir
+
+
+def _subfolders(folder: pathlib.Path) -> list[str]:
+    return [p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]

@@ -10,8 +10,22 @@ from collections.abc import Sequence
 from typing import Optional
 
 import tensorflow as tf
+import tensorflow_datasets as tfds
+from absl import logging
 
+from msbreg_tf.data.settings import MIB, DataSettings
 from msbreg_tf.data.sources.folder import FolderSource, find_images
+from msbreg_tf.data.sources.records import LabelledRecords, records_of_files
+from msbreg_tf.data.sources.source import Source
+from msbreg_tf.data.sources.tfds import (
+    count_and_hold,
+    labelled_pairs,
+    name_of_split,
+    source_of_records,
+)
+from msbreg_tf.data.sources.tfds_builder import encoded_examples, open_builder
+
+_WHOLE = "imagenet2012"
 
 # https://github.com/HobbitLong/CMC/blob/master/imagenet100.txt, in the order of that file.
 CMC_ORDER = tuple(
@@ -83,7 +97,47 @@ def labelled_paths(folder: pathlib.Path) -> tuple[list[str], list[int]]:
     return paths, labels
 
 
-def open_wnid_folders(folder: pathlib.Path, split: str) -> FolderSource:
-    """Opens --dataset=imagenet100 over wnid folders."""
-    paths, _ = labelled_paths(folder)
-    return FolderSource(f"imagenet100 folders {split}", folder, paths)
+def open_imagenet100(settings: DataSettings) -> Source:
+    """Opens --dataset=imagenet100: wnid folders if there are any, else imagenet2012 of TFDS.
+
+    Raises:
+      ValueError: there is neither, or a class has no image.
+    """
+    if folder := split_folder(settings.data_dir, settings.split):
+        paths, _ = labelled_paths(folder)
+        return FolderSource(f"imagenet100 folders {settings.split}", folder, paths)
+    try:
+        builder = open_builder(_WHOLE, settings.data_dir)
+        records = _pairs(builder, settings.split).map(lambda image, _: image)
+        name = f"imagenet100 of {name_of_split(builder, settings.split)}"
+        logging.warning("Reading all of %s once, to count the images of the 100 classes.", name)
+        count, held = count_and_hold(records, settings.cache_mb * MIB)
+        return source_of_records(name, records, count, held, builder, settings)
+    except ValueError as error:
+        raise ValueError(
+            f"--dataset=imagenet100: --data_dir={settings.data_dir} has no folders "
+            f"{settings.split}/<wnid>, and TFDS can't help: {error}"
+        ) from error
+
+
+def labelled_imagenet100(
+    dataset: str, split: str, data_dir: Optional[str], limit: Optional[int]
+) -> LabelledRecords:
+    """Opens a labelled split; see `table.labelled_records`."""
+    if folder := split_folder(data_dir, split):
+        return records_of_files(folder, *labelled_paths(folder), limit)
+    builder = open_builder(_WHOLE, data_dir)
+    return labelled_pairs(_pairs(builder, split), builder, limit)
+
+
+def _pairs(builder: tfds.core.DatasetBuilder, split: str) -> tf.data.Dataset:
+    """(encoded image, our label) of the images of the 100 classes."""
+    table = label_table(builder.info.features["label"].names)
+
+    def with_our_label(example):
+        theirs = example["label"]  # −1 in the test split
+        ours = tf.gather(table, tf.maximum(theirs, 0))
+        return example["image"], tf.where(theirs < 0, theirs, ours)
+
+    pairs = encoded_examples(builder, split, with_labels=True).map(with_our_label)
+    return pairs.filter(lambda _, label: label >= 0)

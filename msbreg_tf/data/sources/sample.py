@@ -3,14 +3,20 @@
 One PNG sprite sheet per class and split; `cifar10_sample/README.md` tells where they come from.
 """
 
+import hashlib
 import pathlib
+from typing import Optional
 
 import numpy as np
 import tensorflow as tf
 
+from msbreg_tf.data.settings import DataSettings
+from msbreg_tf.data.sources.records import LabelledRecords, digest_of_pixels
+from msbreg_tf.data.sources.source import MemorySource
+
 SHEETS = pathlib.Path(__file__).parent / "cifar10_sample"
 SPLITS = ("train", "test")
-# In label order, which is CIFAR-10's.
+# In label order, which is that of CIFAR-10.
 CLASSES = (
     "airplane",
     "automobile",
@@ -65,6 +71,36 @@ def load_sample(split: str) -> tuple[np.ndarray, np.ndarray]:
     """
     parts = [_load_split(part.strip()) for part in split.split("+")]
     return tuple(np.concatenate(column) for column in zip(*parts))
+
+
+def open_sample(settings: DataSettings) -> MemorySource:
+    """Opens --dataset=sample.
+
+    Raises:
+      ValueError: an unknown split.
+    """
+    images, _ = load_sample(settings.split)
+    return MemorySource(f"sample {settings.split}", images, _as_it_is, (TILE, TILE))
+
+
+def labelled_sample(
+    dataset: str, split: str, data_dir: Optional[str], limit: Optional[int]
+) -> LabelledRecords:
+    """Opens a labelled split; see `table.labelled_records`."""
+    images, labels = (column[:limit] for column in load_sample(split))
+    with tf.device("CPU"):
+        records = tf.data.Dataset.from_tensor_slices((images, labels))
+    identity = {"images": _digest(images), "labels": _digest(labels)}
+    pixels = digest_of_pixels(records, _as_it_is)
+    return LabelledRecords(records, _as_it_is, len(labels), identity, pixels)
+
+
+def _as_it_is(pixels: tf.Tensor) -> tf.Tensor:
+    return pixels
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
 def _load_split(split: str) -> tuple[np.ndarray, np.ndarray]:

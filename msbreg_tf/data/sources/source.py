@@ -44,23 +44,23 @@ class Source(abc.ABC):
         """Turns a record into uint8 [H, W, 3] with graph operations only."""
 
     @abc.abstractmethod
-    def held_records(self) -> tf.Tensor:
+    def records_in_memory(self) -> tf.Tensor:
         """Every record by its index, [n] or [n, H, W, 3], for access in any order.
 
         Raises:
           ValueError: the records are streamed from disk.
         """
 
-    def records_elsewhere(self) -> tf.Tensor:
-        """What `held_records` returns, by graph operations that work on another machine."""
-        return self.held_records()
+    def records_in_graph(self) -> tf.Tensor:
+        """What `records_in_memory` returns, by graph operations that work on another machine."""
+        return self.records_in_memory()
 
     @property
     def fingerprint(self) -> str:
         """What must stay the same for a run on these images to be continued."""
         return f"{self.name}, {self.num_images} images"
 
-    def keep_broken_log(self, path: str) -> None:  # noqa: B027 - most sources have none
+    def log_broken_files_to(self, path: str) -> None:  # noqa: B027 - most sources have none
         """Collects the names of broken files in the file `path`, over several processes."""
 
     def broken_files(self) -> list[str]:
@@ -106,10 +106,10 @@ class MemorySource(Source):
     def decode(self, record):
         return self._decode(record)
 
-    def held_records(self):
+    def records_in_memory(self):
         return self._records
 
-    def records_elsewhere(self):
+    def records_in_graph(self):
         return self._read_again() if self._read_again else self._records
 
 

@@ -8,12 +8,10 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from msbreg_tf.data.images.decoding import decode_image
-from msbreg_tf.data.sources.imagenet100 import label_table
+from msbreg_tf.data.settings import MIB, DataSettings
+from msbreg_tf.data.sources.records import LabelledRecords, digest_of_pixels
 from msbreg_tf.data.sources.source import MemorySource, Source
 from msbreg_tf.data.sources.tfds_builder import encoded_examples, open_builder
-from msbreg_tf.run.config import DataConfig
-
-_MIB = 2**20
 
 
 class StreamSource(Source):
@@ -61,91 +59,102 @@ class StreamSource(Source):
     def decode(self, record):
         return _decode(record, self.image_shape)
 
-    def held_records(self):
+    def records_in_memory(self):
         raise ValueError(
-            f"--data_service: {self.name} is streamed, for it needs more than --cache_mb, and a "
-            "stream has no step that could be read alone. Use a larger --cache_mb, as much as the "
-            "images need on disk, or the same images as files with --dataset=folder."
+            f"--data_service: {self.name} is streamed, because it needs more than --cache_mb, and "
+            "a single step of a stream cannot be read by itself. Use a larger --cache_mb, as much "
+            "as the images need on disk, or the same images as files with --dataset=folder."
         )
 
 
-def open_tfds(config: DataConfig) -> Source:
-    """Opens any TFDS data set with images, or its imagenet2012 for --dataset=imagenet100.
+def open_tfds(settings: DataSettings) -> Source:
+    """Opens any TFDS data set with images.
 
     Raises:
       ValueError: see `open_builder` and `encoded_examples`; or the split is empty.
     """
-    hundred = config.dataset == "imagenet100"
-    builder = open_builder("imagenet2012" if hundred else config.dataset, config.data_dir)
+    builder = open_builder(settings.dataset, settings.data_dir)
+    records = encoded_examples(builder, settings.split).map(lambda example: example["image"])
+    count = int(records.cardinality())
+    fits = _estimated_bytes(builder, count) < settings.cache_mb * MIB
+    held = list(records.as_numpy_iterator()) if fits else None
+    name = name_of_split(builder, settings.split)
+    return source_of_records(name, records, count, held, builder, settings)
+
+
+def source_of_records(
+    name: str,
+    records: tf.data.Dataset,
+    count: int,
+    held: Optional[list[bytes]],
+    builder: tfds.core.DatasetBuilder,
+    settings: DataSettings,
+) -> Source:
+    """Records of a builder as a source: in memory if they are held already, else streamed.
+
+    Raises:
+      ValueError: there are none.
+    """
+    if not count:
+        raise ValueError(f"--split={settings.split}: no images in it. Choose another split.")
     height, width, _ = builder.info.features["image"].shape
     shape = None if None in (height, width) else (height, width)
-    name = f"{builder.info.full_name.replace('/', ' ')} {config.split}"
-    limit = config.cache_mb * _MIB
-    if hundred:
-        name = f"imagenet100 of {name}"
-        records = _hundred_classes(builder, config.split)
-        logging.warning("Reading all of %s once, to count the images of the 100 classes.", name)
-        count, held = _count_and_hold(records, limit)
-    else:
-        records = encoded_examples(builder, config.split).map(lambda example: example["image"])
-        count = int(records.cardinality())
-        fits = _estimated_bytes(builder, count) < limit
-        held = list(records.as_numpy_iterator()) if fits else None
-    if not count:
-        raise ValueError(f"--split={config.split}: no images in it. Choose another split.")
     if held is None:
-        logging.info("%s: streamed, for it needs more than --cache_mb=%d.", name, config.cache_mb)
-        return StreamSource(name, records, count, config.shuffle_buffer, shape)
-    strings = np.array(held, dtype=object)
+        limit = settings.cache_mb
+        logging.info("%s: streamed, because it needs more than --cache_mb=%d.", name, limit)
+        return StreamSource(name, records, count, settings.shuffle_buffer, shape)
     return MemorySource(
         name,
-        strings,
+        np.array(held, dtype=object),
         lambda record: _decode(record, shape),
         shape,
         read_again=lambda: records.batch(count, drop_remainder=True).get_single_element(),
     )
 
 
-def labelled_examples(dataset: str, split: str, data_dir: Optional[str]) -> tf.data.Dataset:
-    """Labelled images of a TFDS data set, still encoded.
+def name_of_split(builder: tfds.core.DatasetBuilder, split: str) -> str:
+    """ "stl10 1.0.0 train"."""
+    return f"{builder.info.full_name.replace('/', ' ')} {split}"
 
-    Returns:
-      Data set of (record string scalar, label int64 scalar).
 
-    Raises:
-      ValueError: the data set has no labels; see also `open_tfds`.
-    """
-    hundred = dataset == "imagenet100"
-    builder = open_builder("imagenet2012" if hundred else dataset, data_dir)
+def labelled_tfds(
+    dataset: str, split: str, data_dir: Optional[str], limit: Optional[int]
+) -> LabelledRecords:
+    """Opens a labelled split; see `table.labelled_records`."""
+    builder = open_builder(dataset, data_dir)
     if not isinstance(dict(builder.info.features).get("label"), tfds.features.ClassLabel):
         raise ValueError(
             f"--dataset={dataset}: it has no class labels, and k-NN needs them. "
             "Choose a labelled data set, or --knn_every=0."
         )
-    if hundred:
-        return _hundred_classes(builder, split, with_labels=True)
     examples = encoded_examples(builder, split, with_labels=True)
-    return examples.map(lambda example: (example["image"], example["label"]))
+    pairs = examples.map(lambda example: (example["image"], example["label"]))
+    return labelled_pairs(pairs, builder, limit)
+
+
+def labelled_pairs(
+    pairs: tf.data.Dataset, builder: tfds.core.DatasetBuilder, limit: Optional[int]
+) -> LabelledRecords:
+    """(encoded image, label) pairs of a builder as a labelled split, the first `limit` of them."""
+    known = int(pairs.cardinality())
+    count = known if known >= 0 else None
+    if limit is not None:
+        pairs = pairs.take(limit)
+        count = None if count is None else min(count, limit)
+    sizes = {
+        name: [int(info.num_examples), int(info.num_bytes)]
+        for name, info in sorted(builder.info.splits.items())
+    }
+    identity = {"tfds": builder.info.full_name, "splits": sizes}
+    pixels = digest_of_pixels(pairs, decode_image)  # the first ones: others cost reading up to them
+    return LabelledRecords(pairs, decode_image, count, identity, pixels)
 
 
 def _decode(record: tf.Tensor, shape: Optional[tuple[int, int]]) -> tf.Tensor:
     return tf.ensure_shape(decode_image(record), [*(shape or (None, None)), 3])
 
 
-def _hundred_classes(builder, split: str, with_labels: bool = False) -> tf.data.Dataset:
-    table = label_table(builder.info.features["label"].names)
-
-    def with_our_label(example):
-        theirs = example["label"]  # −1 in the test split
-        ours = tf.gather(table, tf.maximum(theirs, 0))
-        return example["image"], tf.where(theirs < 0, theirs, ours)
-
-    pairs = encoded_examples(builder, split, with_labels=True).map(with_our_label)
-    ours = pairs.filter(lambda _, label: label >= 0)
-    return ours if with_labels else ours.map(lambda image, _: image)
-
-
-def _count_and_hold(records: tf.data.Dataset, limit: int) -> tuple[int, Optional[list[bytes]]]:
+def count_and_hold(records: tf.data.Dataset, limit: int) -> tuple[int, Optional[list[bytes]]]:
     """How many records there are, and all of them if they need less than `limit` bytes."""
     count, size, held = 0, 0, []
     for record in records.as_numpy_iterator():

@@ -8,6 +8,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from msbreg_tf.errors import one_line
+
+_LONGEST = 400  # characters of what TFDS says
+
 
 def open_builder(name: str, data_dir: Optional[str]) -> tfds.core.DatasetBuilder:
     """Looks `name` up and prepares it, which downloads it where that is needed and possible.
@@ -75,27 +79,25 @@ def partial_examples(
         )
     except (ValueError, KeyError, tfds.core.DatasetNotFoundError) as error:
         raise ValueError(
-            f"{called}: {one_line(error)} --dataset={builder.name} has the splits "
+            f"{called}: {one_line(error, _LONGEST)} --dataset={builder.name} has the splits "
             f"{', '.join(builder.info.splits)}; join them by +, cut them by [:10%]."
         ) from error
-
-
-def one_line(error: Exception, longest: int = 400) -> str:
-    """The message of `error` without line breaks."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= longest else text[:longest] + "…"
 
 
 def _find_builder(name: str, data_dir: Optional[str]) -> tfds.core.DatasetBuilder:
     try:
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
-        ours = ["sample", "folder", "imagenet100"]
+        from msbreg_tf.data.sources.table import SOURCES  # late: the table imports this file
+
+        ours = list(SOURCES)
         close = difflib.get_close_matches(name, ours + tfds.list_builders(), n=5)
         hint = f"Did you mean {' or '.join(close)}?" if close else "See tfds.list_builders()."
         raise ValueError(f"--dataset={name}: TFDS has no such data set. {hint}") from error
     except Exception as error:  # a wrong config or version, a name that is no name
-        raise ValueError(f"--dataset={name}: {one_line(error)} Check the name.") from error
+        raise ValueError(
+            f"--dataset={name}: {one_line(error, _LONGEST)} Check the name."
+        ) from error
 
 
 def _how_to_prepare(name: str, builder: tfds.core.DatasetBuilder, error: Exception) -> str:
@@ -107,10 +109,10 @@ def _how_to_prepare(name: str, builder: tfds.core.DatasetBuilder, error: Excepti
         return (
             f"--dataset={name}: not prepared in {root}, and TFDS cannot download it. Put its files "
             f"into {manual_dir} and start again: {' '.join(instructions.split())} "
-            f"TFDS said: {one_line(error)}"
+            f"TFDS said: {one_line(error, _LONGEST)}"
         )
     return (
         f"--dataset={name}: not prepared in {root}, and preparing it failed with "
-        f"{type(error).__name__}: {one_line(error)} Prepare it where there is internet (tfds build "
-        f"{name}), copy it and give its folder as --data_dir, or use --dataset=sample."
+        f"{type(error).__name__}: {one_line(error, _LONGEST)} Prepare it where there is internet "
+        f"(tfds build {name}), copy it and give its folder as --data_dir, or use --dataset=sample."
     )

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Optional
@@ -12,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 from tqdm import tqdm
+
+from msbreg_tf.files.whole import WRITING, write_text_whole, write_whole
 
 _CHECKSUM_BYTES = 32
 _JOB = "job.json"
@@ -45,7 +46,7 @@ class BlockStore:
                 logging.warning("%s: images, encoder or size changed; starting anew.", folder)
                 self.delete()
                 self._folder.mkdir()
-            write_whole(path, lambda file: file.write(text.encode()))
+            write_text_whole(path, text)
         except OSError as error:
             raise ValueError(f"{folder}: cannot be written ({error.strerror}).") from error
 
@@ -72,7 +73,7 @@ class BlockStore:
 
     def delete(self) -> None:
         """Removes what the store has written, and its folder if nothing else is in it."""
-        for pattern in ("*.block", "*.writing", _JOB):
+        for pattern in ("*.block", f"*{WRITING}", _JOB):
             for path in self._folder.glob(pattern):
                 path.unlink()
         self._folder.rmdir()
@@ -132,20 +133,5 @@ def embed_blocks(
 
 def stored_features(store: BlockStore, count: int, block_size: int = 2048) -> Iterator[np.ndarray]:
     """The features that `embed_blocks` has just put into `store`, block by block: [b, F] each."""
-    for number in range(-(-count // block_size)):
+    for number, _ in enumerate(range(0, count, block_size)):
         yield store.read(number)["features"]
-
-
-def key_of(identity: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits that other JSON values would not give, to name a file or folder by."""
-    return hashlib.sha256(json.dumps(dict(identity), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def write_whole(path: pathlib.Path, write: Callable[[Any], None]) -> None:
-    """Lets `write` fill a file beside `path`, then puts it there in one step."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.writing")
-    with open(partial, "wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)

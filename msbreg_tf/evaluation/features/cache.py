@@ -9,7 +9,6 @@ damaged is computed again, with all after it.
 """
 
 import dataclasses
-import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -20,10 +19,14 @@ from absl import logging
 from tqdm import tqdm
 
 from msbreg_tf.data.images.resizing import resize_and_crop
-from msbreg_tf.data.labelled.records import LabelledRecords, labelled_records
+from msbreg_tf.data.labelled.records import check_labelled
 from msbreg_tf.data.pipeline.parallel import parallel_map
-from msbreg_tf.evaluation.features.blocks import BlockStore, key_of
-from msbreg_tf.evaluation.features.exported import Encoder
+from msbreg_tf.data.sources.records import LabelledRecords
+from msbreg_tf.data.sources.table import labelled_records
+from msbreg_tf.evaluation.features.blocks import BlockStore
+from msbreg_tf.evaluation.features.exported import ExportedEncoder
+from msbreg_tf.evaluation.rows import check_finite
+from msbreg_tf.files.whole import fingerprint, fingerprint_of_json
 
 _BLOCK = 4096  # images; 32 MiB of features at F = 2048
 _FORMAT = 2  # of blocks and preprocessing; to be counted up by whoever changes either
@@ -53,7 +56,7 @@ class _Block:
 
 
 def split_features(
-    encoder: Encoder,
+    encoder: ExportedEncoder,
     dataset: str,
     split: str,
     data_dir: Optional[str],
@@ -106,7 +109,7 @@ def split_features(
 
 
 def _embed(
-    encoder: Encoder,
+    encoder: ExportedEncoder,
     data: LabelledRecords,
     first: int,
     image_size: int,
@@ -129,15 +132,10 @@ def _embed(
     ) as bar:
         for indices, pixels, labels in batches:
             labels = labels.numpy().astype(np.int64)
-            if labels.min() < 0:
-                raise ValueError(f"{name}: it has images without labels. Choose a labelled split.")
+            check_labelled(labels, name)
             done = int(indices[-1]) + 1
             features = encoder.embed(pixels)
-            if not np.isfinite(features).all():
-                raise ValueError(
-                    f"--saved_model={encoder.path}: its embeddings are not finite. The encoder is "
-                    "broken; choose an earlier export."
-                )
+            check_finite(features, f"embeddings by --saved_model={encoder.path}")
             yield features, labels, done
             bar.update(done - bar.n)
 
@@ -172,15 +170,17 @@ def _joined(blocks: list[_Block], data: LabelledRecords, name: str) -> Features:
         end -= len(block.labels)
     if data.count is not None and len(labels) < data.count:
         logging.warning("%s: %d broken files left out.", name, data.count - len(labels))
-    digest = hashlib.sha256(labels.tobytes() + data.pixels.encode())
-    return Features(features, labels, digest.hexdigest()[:16])
+    return Features(features, labels, fingerprint(labels.tobytes(), data.pixels))
 
 
 def _open_store(cache_dir: str, name: str, identity: dict[str, Any]) -> BlockStore:
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-")[:80]
     try:
         return BlockStore(
-            os.path.join(os.path.expanduser(cache_dir), f"{readable}-{key_of(identity)}"), identity
+            os.path.join(
+                os.path.expanduser(cache_dir), f"{readable}-{fingerprint_of_json(identity)}"
+            ),
+            identity,
         )
     except ValueError as error:
         raise ValueError(f"--cache_dir={cache_dir}: choose another. {error}") from error

@@ -8,11 +8,13 @@ from typing import Any, Optional
 import numpy as np
 import tensorflow as tf
 
+from msbreg_tf.errors import one_line
+
 SIGNATURE = "serving_default"
 _CONTRACT = "image float32 [B, H, W, 3] → embedding float32 [B, F]"
 
 
-class Encoder:
+class ExportedEncoder:
     """A loaded SavedModel that keeps the export contract (see `msbreg_tf/run/export.py`).
 
     Attributes:
@@ -64,7 +66,7 @@ class Encoder:
         return self.embed(np.zeros([1, side, side, 3], np.float32)).shape[-1]
 
 
-def load_encoder(path: str) -> Encoder:
+def load_encoder(path: str) -> ExportedEncoder:
     """Loads an export; needs nothing of the code that trained it.
 
     Args:
@@ -84,14 +86,14 @@ def load_encoder(path: str) -> Encoder:
         signatures = sorted(loaded.signatures)
     except Exception as error:  # a corrupt protobuf, missing variables, unknown operations
         raise ValueError(
-            f"--saved_model={path}: cannot be loaded ({_one_line(error)}). Export it again."
+            f"--saved_model={path}: cannot be loaded ({one_line(error)}). Export it again."
         ) from error
     if SIGNATURE not in signatures:
         raise ValueError(
             f"--saved_model={path}: it has no signature {SIGNATURE} ({_CONTRACT}), only "
             f"{', '.join(signatures) or 'none'}. Export it with that signature."
         )
-    return Encoder(folder, loaded, metadata)
+    return ExportedEncoder(folder, loaded, metadata)
 
 
 def _check_signature(path: str, serve) -> None:
@@ -122,7 +124,7 @@ def _described(tensors: dict[str, Any]) -> str:
 
 
 def _fingerprint(folder: str) -> str:
-    """SHA-256 over the names and contents of saved_model.pb and variables/, 16 digits of it."""
+    """Of the names and contents of saved_model.pb and variables/."""
     variables = os.path.join(folder, "variables")
     names = ["saved_model.pb"]
     if os.path.isdir(variables):
@@ -144,7 +146,7 @@ def _metadata(folder: str) -> dict[str, Any]:
         with open(path) as file:
             metadata = json.load(file)
     except ValueError as error:
-        raise ValueError(f"{path}: not valid JSON ({_one_line(error)}). Remove it.") from error
+        raise ValueError(f"{path}: not valid JSON ({one_line(error)}). Remove it.") from error
     if not isinstance(metadata, dict):
         raise ValueError(f"{path}: expected a JSON object. Remove it.")
     return metadata
@@ -159,8 +161,3 @@ def _hint(folder: str) -> str:
     if inside:
         return f"Did you mean {max(inside, key=os.path.getmtime)}?"
     return "Give a run's export/<step>."
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 200 else text[:200] + "…"

@@ -11,10 +11,10 @@ from typing import Any, Optional
 import numpy as np
 import tensorflow as tf
 
+from msbreg_tf.data.images.decoding import read_and_decode
 from msbreg_tf.data.images.resizing import resize_and_crop
 from msbreg_tf.data.pipeline.parallel import parallel_map
-from msbreg_tf.data.sources.folder import read_and_decode
-from msbreg_tf.evaluation.features.blocks import write_whole
+from msbreg_tf.files.whole import write_whole
 
 SUFFIXES = (".npz", ".parquet")
 _ABOUT = "msbreg_tf"  # key of the description in both file formats
@@ -77,7 +77,7 @@ def write_embeddings(
     """
     text = json.dumps(dict(about), sort_keys=True)
     write = _write_npz if output.lower().endswith(".npz") else _write_parquet
-    write_whole(pathlib.Path(output), lambda f: write(f, names, features, feature_size, text))
+    write_whole(output, lambda f: write(f, names, features, feature_size, text))
 
 
 def read_about(output: str) -> Optional[dict[str, Any]]:

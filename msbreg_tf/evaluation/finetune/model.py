@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from msbreg_tf.errors import one_line
 from msbreg_tf.evaluation.accuracy import rank_of_truth
-from msbreg_tf.evaluation.features.exported import Encoder
+from msbreg_tf.evaluation.features.exported import ExportedEncoder
 
 
 class FineTuner(keras.Model):
@@ -99,7 +100,7 @@ def saved_state(model: FineTuner) -> tf.train.Checkpoint:
     return tf.train.Checkpoint(**parts)
 
 
-def load_keras_encoder(export: Encoder, image_size: int) -> keras.Model:
+def load_keras_encoder(export: ExportedEncoder, image_size: int) -> keras.Model:
     """The trainable twin of an export: its encoder.keras.
 
     Args:
@@ -119,11 +120,10 @@ def load_keras_encoder(export: Encoder, image_size: int) -> keras.Model:
         with zipfile.ZipFile(path) as archive:
             config = archive.read("config.json")
         if b"msbreg_tf." in config:  # layers of our own, known to Keras once they are imported
-            import msbreg_tf.networks  # noqa: F401
+            import msbreg_tf.networks.standardized  # noqa: F401
         encoder = keras.models.load_model(path, compile=False)
     except Exception as error:  # a cut-off archive, a layer that nobody knows
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path}: can't be read ({reason}). Export it again.") from error
+        raise ValueError(f"{path}: can't be read ({one_line(error)}). Export it again.") from error
     probe = np.random.default_rng(0).integers(0, 256, [4, image_size, image_size, 3])
     expected = export.embed(probe.astype(np.uint8))
     features = np.asarray(encoder(probe.astype(np.float32), training=False))

@@ -1,54 +1,76 @@
-"""The settings of a fine-tuning; the protocol they belong to is in `finetune.py`."""
+"""The settings of a fine-tuning; the protocol they belong to is in `training.py`.
+
+Nothing here imports TensorFlow.
+"""
 
 import dataclasses
-import math
-from typing import Any
+from typing import Any, Optional
+
+from msbreg_tf.settings import Settings, setting
 
 
 @dataclasses.dataclass(frozen=True)
-class FineTuneRecipe:
-    """How encoder and classifier are trained; a `FineTuneRecipe` that exists is valid.
+class FineTuneSettings(Settings):
+    """How encoder and classifier are trained."""
 
-    Attributes:
-      classifier_lr: learning rate at the start, not scaled by the batch size.
-      encoder_lr: the same of the encoder; 0 freezes it.
-      epochs: of the schedule, cosine to 0.
-      batch_size: images in a step; all of them if there are fewer.
-      momentum: of SGD, Nesterov's.
-      fraction: of the training split, class-balanced (see `subsets.class_balanced`); 1 for all.
-      crop_area_min: smallest random crop, as a fraction of the image's area.
-      centre_crop: side of the test crop, as a fraction of the image's shorter side.
-      seed: of the fraction, the classifier's initial weights, the order and the views.
-    """
-
-    classifier_lr: float = 0.25
-    encoder_lr: float = 2.5e-4
-    epochs: int = 50
-    batch_size: int = 1024
-    momentum: float = 0.9
-    fraction: float = 1.0
-    crop_area_min: float = 0.08
-    centre_crop: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self):
-        for name, low, strict, high in (
-            ("classifier_lr", 0, True, None),
-            ("encoder_lr", 0, False, None),
-            ("epochs", 1, False, None),
-            ("batch_size", 1, False, None),
-            ("momentum", 0, False, 1),
-            ("fraction", 0, True, 1),
-            ("crop_area_min", 0, True, 1),
-            ("centre_crop", 0, True, 1),
-        ):
-            value = getattr(self, name)
-            low_enough = high is None or value <= high
-            if math.isfinite(value) and low_enough and (value > low if strict else value >= low):
-                continue
-            wanted = f"{'more than' if strict else 'at least'} {low}"
-            wanted += "" if high is None else f" and at most {high}"
-            raise ValueError(f"--{name}={value}: expected {wanted}.")
+    workdir: Optional[str] = setting(
+        None, "Folder for the checkpoints of this fine-tuning.", changes_result=False
+    )
+    classifier_lr: float = setting(
+        0.25,
+        "Learning rate of the classifier at the start, not scaled by the batch size: 2.0 for 1 % "
+        "of ImageNet, 0.25 for 10 %.",
+        above=0,
+        source="supplement 2.2",
+    )
+    encoder_lr: float = setting(
+        2.5e-4,
+        "Learning rate of the encoder at the start; 0 freezes it and its batch norm statistics. "
+        "Frozen for 1 % of ImageNet, 2.5e-4 for 10 %.",
+        low=0,
+        source="supplement 2.2",
+    )
+    epochs: int = setting(50, "Epochs of the cosine schedule.", low=1, source="BYOL: 30 or 50")
+    batch_size: int = setting(
+        1024, "Images in a step; all of them if there are fewer.", low=1, source="supplement 2.2"
+    )
+    momentum: float = setting(
+        0.9, "Nesterov momentum of SGD.", low=0, below=1, source="supplement 2.2"
+    )
+    fraction: float = setting(
+        1.0,
+        "Part of --train_split to train on, equally many images of each class, chosen by --seed. "
+        "1 for all. SimCLR's lists: --dataset=imagenet2012_subset/1pct or /10pct with 1.",
+        above=0,
+        high=1,
+    )
+    crop_area_min: float = setting(
+        0.08,
+        "Smallest random crop, as a fraction of the image's area.",
+        above=0,
+        high=1,
+        source="SimCLR",
+    )
+    centre_crop: float = setting(
+        1.0,
+        "Side of the test crop, as a fraction of the image's shorter side (SimCLR on ImageNet: "
+        "0.875). The default is what the export does.",
+        above=0,
+        high=1,
+    )
+    seed: int = setting(
+        0,
+        "Of the fraction, the classifier's initial weights, the order and the crops.",
+        low=0,
+    )
+    cache_mb: int = setting(
+        4096,
+        "Hold the encoded training images in memory if they need at most this much; else stream "
+        "them through a shuffle buffer.",
+        unit="MiB",
+        low=0,
+        changes_result=False,
+    )
 
     def protocol(self) -> dict[str, Any]:
         """All that decides the result besides encoder and data, as JSON values."""
@@ -59,6 +81,6 @@ class FineTuneRecipe:
             "features": "pooled, before the projector",
             "augmentation": "random resized crop and flip; test: central crop",
             "optimizer": "Nesterov SGD, cosine to 0, no weight decay",
-            **dataclasses.asdict(self),
+            **self.stamp(),
             "tested": "once, after the last epoch",
         }

@@ -3,16 +3,15 @@
 From the supplement: SGD with Nesterov momentum 0.9, batches of 1024; for 1 % of ImageNet the
 classifier's learning rate is 2.0 and the encoder is frozen; for 10 % they are 0.25 and 2.5e-4.
 
-**[decided]**, for the supplement refers to BYOL: 50 epochs (BYOL tries 30 and 50), cosine to 0, no
-weight decay and no label smoothing. Training images are random crops of area 0.08–1, flipped half
-of the time (SimCLR's fine-tuning); test images are the central crop. Learning rates are as stated,
-not scaled by the batch size. Batch norm of an encoder that learns uses the statistics of the batch;
-a frozen encoder keeps its own. The recipe is fixed, and the test split is looked at once, after the
-last epoch.
+**[decided]**, because the supplement refers to BYOL: 50 epochs (BYOL tries 30 and 50), cosine to 0,
+no weight decay and no label smoothing. Training images are random crops of area 0.08–1, flipped
+half of the time (SimCLR's fine-tuning); test images are the central crop. Learning rates are as
+stated, not scaled by the batch size. Batch norm of an encoder that learns uses the statistics of
+the batch; a frozen encoder keeps its own. The recipe is fixed, and the test split is looked at
+once, after the last epoch.
 """
 
 import dataclasses
-import hashlib
 import math
 import os
 from collections.abc import Callable
@@ -23,21 +22,24 @@ import tensorflow as tf
 from tensorflow import keras
 
 from msbreg_tf.augment.multiview import MultiViewAugmentation
+from msbreg_tf.augment.operations.table import only
 from msbreg_tf.data.labelled.epochs import (
     LabelledSource,
     central_batches,
-    choose,
-    read_labels,
+    select_rows,
     training_batches,
 )
-from msbreg_tf.data.labelled.records import LabelledRecords
-from msbreg_tf.errors import RunFailedError
+from msbreg_tf.data.labelled.records import read_labels
+from msbreg_tf.data.sources.records import LabelledRecords
+from msbreg_tf.errors import RunFailedError, one_line
 from msbreg_tf.evaluation.accuracy import top_k
 from msbreg_tf.evaluation.finetune.model import FineTuner, saved_state
-from msbreg_tf.evaluation.finetune.settings import FineTuneRecipe
+from msbreg_tf.evaluation.finetune.settings import FineTuneSettings
+from msbreg_tf.evaluation.labels import check_classes
 from msbreg_tf.evaluation.subsets import class_balanced
 from msbreg_tf.files.checkpoints import Checkpoints
 from msbreg_tf.files.metrics_file import MetricsFile
+from msbreg_tf.files.whole import fingerprint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,65 +77,56 @@ class FineTuneResult:
 
 
 def open_splits(
-    train: LabelledRecords, test: LabelledRecords, recipe: FineTuneRecipe, cache_mb: int = 4096
+    train: LabelledRecords, test: LabelledRecords, settings: FineTuneSettings
 ) -> LabelledSplits:
     """Reads the labels and chooses the fraction to train on.
 
     Args:
       train: the training split.
       test: the test split.
-      recipe: its `fraction` and `seed` decide.
-      cache_mb: MiB that the encoded training images may take in memory; else they are streamed.
+      settings: `fraction`, `seed` and `cache_mb` decide.
 
     Raises:
       ValueError: no images, missing labels, one class only, or a class that only `test` has.
     """
     labels, test_labels = read_labels(train), read_labels(test)
-    classes = np.unique(labels)
-    if len(classes) < 2:
-        raise ValueError(
-            f"the training split has one class only ({classes[0]}). Choose a split with more."
-        )
-    if len(unknown := np.setdiff1d(test_labels, classes)):
-        raise ValueError(
-            f"the test split has classes that the training split lacks, such as {unknown[0]}. "
-            "Choose splits of the same classes."
-        )
-    rows = class_balanced(labels, recipe.fraction, recipe.seed)
-    chosen = choose(train, labels, rows, cache_mb=cache_mb)
-    digest = hashlib.sha256(test_labels.tobytes() + test.pixels.encode())
-    return LabelledSplits(chosen, test, test_labels, digest.hexdigest()[:16], int(classes[-1]) + 1)
+    check_classes(labels, test_labels)
+    rows = class_balanced(labels, settings.fraction, settings.seed)
+    chosen = select_rows(train, labels, rows, cache_mb=settings.cache_mb)
+    test_fingerprint = fingerprint(test_labels.tobytes(), test.pixels)
+    return LabelledSplits(chosen, test, test_labels, test_fingerprint, int(labels.max()) + 1)
 
 
 def build_fine_tuner(
-    encoder: keras.Model, num_classes: int, num_images: int, recipe: FineTuneRecipe
+    encoder: keras.Model, num_classes: int, num_images: int, settings: FineTuneSettings
 ) -> FineTuner:
     """The compiled model.
 
     Args:
-      encoder: images in 0–255 → features; trained on unless the recipe freezes it.
+      encoder: images in 0–255 → features; trained on unless the settings freeze it.
       num_classes: C.
       num_images: in an epoch; it decides the length of the schedule.
-      recipe: all settings.
+      settings: all.
     """
-    steps = recipe.epochs * (num_images // min(recipe.batch_size, num_images))
+    steps = settings.epochs * (num_images // min(settings.batch_size, num_images))
 
     def sgd(learning_rate):
         schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
         # Without XLA, whose compilation takes longer than all the updates of a short training.
         return keras.optimizers.SGD(
-            schedule, momentum=recipe.momentum, nesterov=True, jit_compile=False
+            schedule, momentum=settings.momentum, nesterov=True, jit_compile=False
         )
 
-    model = FineTuner(encoder, num_classes, recipe.seed)
-    model.compile(sgd(recipe.classifier_lr), sgd(recipe.encoder_lr) if recipe.encoder_lr else None)
+    model = FineTuner(encoder, num_classes, settings.seed)
+    body = sgd(settings.encoder_lr) if settings.encoder_lr else None
+    model.compile(sgd(settings.classifier_lr), body)
     return model
 
 
 def fine_tune(
     encoder: keras.Model,
     splits: LabelledSplits,
-    recipe: FineTuneRecipe,
+    settings: FineTuneSettings,
     *,
     image_size: int,
     folder: str,
@@ -147,7 +140,7 @@ def fine_tune(
     Args:
       encoder: pretrained; its weights change.
       splits: the data.
-      recipe: all settings.
+      settings: all.
       image_size: side S.
       folder: for checkpoints/, one at the end of every epoch, and metrics.jsonl.
       on_epoch: called with the number of epochs done and {"loss", "accuracy"} of the last one.
@@ -156,42 +149,40 @@ def fine_tune(
       ValueError: none of the images can be decoded.
       RunFailedError: the loss is not finite, or an epoch can't be saved.
     """
-    model = build_fine_tuner(encoder, splits.num_classes, len(splits.train.labels), recipe)
+    model = build_fine_tuner(encoder, splits.num_classes, len(splits.train.labels), settings)
     checkpoints = Checkpoints(os.path.join(folder, "checkpoints"), saved_state(model), keep=2)
     metrics = MetricsFile(os.path.join(folder, "metrics.jsonl"))
     augment = MultiViewAugmentation(
+        only("crop", "flip", crop_area_min=settings.crop_area_min),
         num_views=1,
         image_size=image_size,
-        area=(recipe.crop_area_min, 1.0),
-        jitter_probability=0.0,
-        grey_probability=0.0,
-        blur_probability=0.0,
-        solarize_probability=0.0,
     )
     done = checkpoints.restore_newest() or 0
     metrics.drop_after(done)
-    for epoch in range(done, recipe.epochs):
-        logs = _train_epoch(model, splits.train, augment, recipe, epoch)
+    for epoch in range(done, settings.epochs):
+        logs = _train_epoch(model, splits.train, augment, settings, epoch)
         metrics.append(epoch + 1, logs)
         try:
             checkpoints.save(epoch + 1)
         except (OSError, tf.errors.OpError) as error:
             raise RunFailedError(
-                f"epoch {epoch + 1} can't be saved ({str(error).splitlines()[0]}). Make room in "
+                f"epoch {epoch + 1} can't be saved ({one_line(error)}). Make room in "
                 f"{folder}, and start the same command again."
             ) from error
         if on_epoch:
             on_epoch(epoch + 1, logs)
-    return _test(model, splits, image_size, recipe.centre_crop)
+    return _test(model, splits, image_size, settings.centre_crop)
 
 
-def _train_epoch(model, images, augment, recipe: FineTuneRecipe, epoch: int) -> dict[str, float]:
+def _train_epoch(
+    model, images, augment, settings: FineTuneSettings, epoch: int
+) -> dict[str, float]:
     batches = training_batches(
         images,
         augment,
-        seed=recipe.seed,
+        seed=settings.seed,
         epoch=epoch,
-        batch_size=min(recipe.batch_size, len(images.labels)),
+        batch_size=min(settings.batch_size, len(images.labels)),
     )
     if epoch == 0 and images.may_break and not any(True for _ in batches.take(1)):
         raise ValueError("no image of the training split can be decoded. Choose another split.")

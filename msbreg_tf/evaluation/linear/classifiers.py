@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from msbreg_tf.evaluation.accuracy import rank_of_truth
+from msbreg_tf.evaluation.linear.settings import LinearSettings
 from msbreg_tf.files.checkpoints import Checkpoints
 from msbreg_tf.method.schedules import warmup_cosine
 
@@ -132,14 +133,8 @@ def fit_classifiers(
     labels: np.ndarray,
     rows: np.ndarray,
     points: Sequence[tuple[float, float]],
+    settings: LinearSettings,
     *,
-    num_classes: int,
-    epochs: int,
-    batch_size: int,
-    momentum: float,
-    schedule: str,
-    standardize: bool,
-    seed: int,
     on_epoch: Optional[Callable[[int], None]] = None,
     resume_folder: Optional[str] = None,
 ) -> Classifiers:
@@ -147,16 +142,11 @@ def fit_classifiers(
 
     Args:
       features: float32 [n, F].
-      labels: int64 [n], 0 ≤ label < num_classes.
+      labels: int64 [n]; the largest one says how many classes there are.
       rows: int [m], the rows to train on.
       points: (learning rate, weight decay) of each classifier.
-      num_classes: C.
-      epochs: passes over the rows, each in another order; an incomplete last batch is left out.
-      batch_size: rows in a step; all m if there are fewer.
-      momentum: μ.
-      schedule: see `rate_factor`.
-      standardize: shift and scale every feature to mean 0 and variance 1 over the rows.
-      seed: decides the orders.
+      settings: epochs, batch_size, momentum, schedule, standardize and seed. An epoch takes the
+        rows in an order of its own and leaves an incomplete last batch out.
       on_epoch: called with the number of epochs done.
       resume_folder: saves the state there about once a minute and continues from it. It must belong
         to this very training alone.
@@ -164,43 +154,61 @@ def fit_classifiers(
     Returns:
       The trained classifiers.
     """
-    classifiers = Classifiers(points, features.shape[1], num_classes)
-    if standardize:
-        mean, deviation = _mean_and_deviation(features, rows)
-        classifiers.mean.assign(mean)
-        # A constant feature stays 0; a tiny one must not be blown up to noise.
-        usable = deviation > _EPSILON * max(1.0, float(deviation.max()))
-        classifiers.scale.assign(np.where(usable, 1 / np.where(usable, deviation, 1), 0))
+    classifiers = Classifiers(points, features.shape[1], int(labels.max()) + 1)
+    if settings.standardize:
+        _standardize(classifiers, features, rows)
     checkpoints = None
     if resume_folder:
         checkpoints = Checkpoints(resume_folder, tf.train.Checkpoint(state=classifiers), keep=1)
         checkpoints.restore_newest()
-    batch = min(batch_size, len(rows))
+    batch = min(settings.batch_size, len(rows))
     steps = len(rows) // batch
     saved_at = time.monotonic()
-    for epoch in range(int(classifiers.epoch), epochs):
-        order = rows[np.random.default_rng([seed, epoch]).permutation(len(rows))][: steps * batch]
-        _one_epoch(classifiers, features, labels, order, batch, epoch, epochs, momentum, schedule)
+    for epoch in range(int(classifiers.epoch), settings.epochs):
+        shuffled = np.random.default_rng([settings.seed, epoch]).permutation(len(rows))
+        order = rows[shuffled[: steps * batch]].reshape(steps, batch)
+        _one_epoch(classifiers, features, labels, order, epoch, settings)
         classifiers.epoch.assign(epoch + 1)
         if on_epoch:
             on_epoch(epoch + 1)
-        if checkpoints and (time.monotonic() - saved_at > _SAVE_SECONDS or epoch + 1 == epochs):
+        is_last = epoch + 1 == settings.epochs
+        if checkpoints and (time.monotonic() - saved_at > _SAVE_SECONDS or is_last):
             checkpoints.save(epoch + 1)
             saved_at = time.monotonic()
     return classifiers
 
 
-def _one_epoch(classifiers, features, labels, order, batch, epoch, epochs, momentum, schedule):
-    steps = len(order) // batch
+def _standardize(classifiers: Classifiers, features: np.ndarray, rows: np.ndarray) -> None:
+    mean, deviation = _mean_and_deviation(features, rows)
+    classifiers.mean.assign(mean)
+    # A constant feature stays 0; a tiny one must not be blown up to noise.
+    usable = deviation > _EPSILON * max(1.0, float(deviation.max()))
+    classifiers.scale.assign(np.where(usable, 1 / np.where(usable, deviation, 1), 0))
+
+
+def _one_epoch(
+    classifiers: Classifiers,
+    features: np.ndarray,
+    labels: np.ndarray,
+    order: np.ndarray,
+    epoch: int,
+    settings: LinearSettings,
+) -> None:
+    """One step for each row of `order`, int [T, b]."""
+    steps, batch = order.shape
+    total = settings.epochs * steps
     factors = np.array(
-        [rate_factor(epoch * steps + step, epochs * steps, schedule) for step in range(steps)],
+        [rate_factor(epoch * steps + step, total, settings.schedule) for step in range(steps)],
         np.float32,
     )
     steps_at_once = max(1, _BLOCK_BYTES // (4 * features.shape[1] * batch))
     for first in range(0, steps, steps_at_once):
-        block = order[first * batch : (first + steps_at_once) * batch].reshape(-1, batch)
+        block = order[first : first + steps_at_once]
         classifiers.take_steps(
-            features[block], labels[block], factors[first : first + steps_at_once], momentum
+            features[block],  # [t, b, F]
+            labels[block],
+            factors[first : first + steps_at_once],
+            settings.momentum,
         )
 
 

@@ -16,14 +16,17 @@ from which nothing is chosen.
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
 import numpy as np
 
+from msbreg_tf.data.labelled.records import check_labelled
 from msbreg_tf.evaluation.accuracy import top_k
+from msbreg_tf.evaluation.labels import check_classes, check_lengths
 from msbreg_tf.evaluation.linear.classifiers import Classifiers, fit_classifiers
-from msbreg_tf.evaluation.linear.settings import LinearRecipe
+from msbreg_tf.evaluation.linear.settings import LinearSettings
+from msbreg_tf.evaluation.rows import check_finite
 from msbreg_tf.evaluation.subsets import stratified_holdout
 
 _AGREEMENT = 0.01  # relative difference of training objectives that counts as the same
@@ -75,7 +78,7 @@ def linear_probe(
     train_labels: np.ndarray,
     test_features: np.ndarray,
     test_labels: np.ndarray,
-    recipe: LinearRecipe,
+    settings: LinearSettings,
     *,
     on_epoch: Optional[Callable[[str, int], None]] = None,
     resume_folder: Optional[str] = None,
@@ -87,23 +90,23 @@ def linear_probe(
       train_labels: int64 [n].
       test_features: float32 [m, F].
       test_labels: int64 [m].
-      recipe: all settings.
+      settings: all.
       on_epoch: called with 'choosing' or 'training' and the number of epochs done.
       resume_folder: where interrupted training continues; it must belong to these very features
-        and this recipe.
+        and these settings.
 
     Raises:
       ValueError: features and labels that do not fit, fewer than two classes, missing labels, a
-        class that only the test split has, features that are not finite, or a recipe under which
-        every point diverges.
+        class that only the test split has, features that are not finite, or settings under
+        which every point diverges.
     """
     _check(train_features, train_labels, test_features, test_labels)
     progress = {"on_epoch": on_epoch, "resume_folder": resume_folder}
-    choice = choose_point(train_features, train_labels, recipe, **progress)
+    choice = choose_point(train_features, train_labels, settings, **progress)
     point = (choice.learning_rate, choice.weight_decay)
     everything = np.arange(len(train_labels))
     classifiers = _fit(
-        "training", train_features, train_labels, everything, [point], recipe, **progress
+        "training", train_features, train_labels, everything, [point], settings, **progress
     )
     ranks, losses = classifiers.ranks_and_losses(
         test_features, test_labels, np.arange(len(test_labels))
@@ -117,7 +120,7 @@ def linear_probe(
 def choose_point(
     features: np.ndarray,
     labels: np.ndarray,
-    recipe: LinearRecipe,
+    settings: LinearSettings,
     *,
     on_epoch: Optional[Callable[[str, int], None]] = None,
     resume_folder: Optional[str] = None,
@@ -128,45 +131,47 @@ def choose_point(
 
     Args and Raises: as `linear_probe`.
     """
-    points = recipe.points()
+    points = settings.points()
     if len(points) == 1:
         return Choice(*points[0], {}, (), None)
-    kept, held = stratified_holdout(labels, recipe.validation_fraction, recipe.seed)
-    classifiers = _fit(
-        *("choosing", features, labels, kept, points, recipe),
-        on_epoch=on_epoch,
-        resume_folder=resume_folder,
-    )
+    kept, held = stratified_holdout(labels, settings.validation_fraction, settings.seed)
+    progress = {"on_epoch": on_epoch, "resume_folder": resume_folder}
+    classifiers = _fit("choosing", features, labels, kept, points, settings, **progress)
     ranks, losses = classifiers.ranks_and_losses(features, labels, held)
     top1 = np.where(np.isfinite(losses), (ranks == 0).mean(axis=0), 0)
     if not np.isfinite(losses).any():
-        raise ValueError(_diverged(recipe.learning_rates))
+        raise ValueError(_diverged(settings.learning_rates))
     best = min(range(len(points)), key=lambda g: (-top1[g], np.nan_to_num(losses[g], nan=np.inf)))
     _, train_losses = classifiers.ranks_and_losses(features, labels, kept)
     objectives = train_losses + classifiers.penalties()
     return Choice(
         *points[best],
         dict(zip(points, top1.tolist())),
-        _edges(points[best], recipe),
+        _edges(points[best], settings),
         _agrees(objectives, points, best),
     )
 
 
-def _fit(stage, features, labels, rows, points, recipe, *, on_epoch, resume_folder) -> Classifiers:
+def _fit(
+    stage: str,
+    features: np.ndarray,
+    labels: np.ndarray,
+    rows: np.ndarray,
+    points: Sequence[tuple[float, float]],
+    settings: LinearSettings,
+    *,
+    on_epoch: Optional[Callable[[str, int], None]],
+    resume_folder: Optional[str],
+) -> Classifiers:
+    """`fit_classifiers`, with the stage in the progress and in the folder."""
+
+    def show(done: int) -> None:
+        if on_epoch is not None:
+            on_epoch(stage, done)
+
+    folder = None if resume_folder is None else os.path.join(resume_folder, stage)
     return fit_classifiers(
-        features,
-        labels,
-        rows,
-        points,
-        num_classes=int(labels.max()) + 1,
-        epochs=recipe.epochs,
-        batch_size=recipe.batch_size,
-        momentum=recipe.momentum,
-        schedule=recipe.schedule,
-        standardize=recipe.standardize,
-        seed=recipe.seed,
-        on_epoch=on_epoch and (lambda done: on_epoch(stage, done)),
-        resume_folder=resume_folder and os.path.join(resume_folder, stage),
+        features, labels, rows, points, settings, on_epoch=show, resume_folder=folder
     )
 
 
@@ -178,8 +183,8 @@ def _agrees(objectives: np.ndarray, points: list[tuple[float, float]], best: int
     return bool(objectives[best] <= limit and (objectives[same] <= limit).sum() > 1)
 
 
-def _edges(point: tuple[float, float], recipe: LinearRecipe) -> tuple[str, ...]:
-    halves = {"learning_rates": recipe.learning_rates, "weight_decays": recipe.weight_decays}
+def _edges(point: tuple[float, float], settings: LinearSettings) -> tuple[str, ...]:
+    halves = {"learning_rates": settings.learning_rates, "weight_decays": settings.weight_decays}
     return tuple(
         name
         for (name, values), value in zip(halves.items(), point)
@@ -197,26 +202,12 @@ def _check(train_features, train_labels, test_features, test_labels) -> None:
         ("training", train_features, train_labels),
         ("test", test_features, test_labels),
     ):
-        if len(features) != len(labels):
-            raise ValueError(f"{len(features)} {name} features for {len(labels)} {name} labels.")
-        if not len(labels):
-            raise ValueError(f"the {name} split has no images. Choose another split.")
-        if labels.min() < 0:
-            raise ValueError(f"the {name} split has images without labels. Choose a labelled one.")
-        if not np.isfinite(features.sum(dtype=np.float64)):  # without an array of n·F booleans
-            raise ValueError(f"some {name} features are not finite: the encoder is broken.")
+        check_lengths(name, features, labels)
+        check_labelled(labels, f"the {name} split")
+        check_finite(features, f"{name} features")
     if train_features.shape[1:] != test_features.shape[1:]:
         raise ValueError(
             f"training features of size {train_features.shape[1]} and test features of size "
             f"{test_features.shape[1]}: they are not of the same encoder."
         )
-    classes = np.unique(train_labels)
-    if len(classes) < 2:
-        raise ValueError(
-            f"the training split has one class only ({classes[0]}). Choose a split with more."
-        )
-    if unknown := sorted(set(np.unique(test_labels)) - set(classes)):
-        raise ValueError(
-            f"the test split has classes that the training split lacks, such as {unknown[0]}. "
-            "Choose splits of the same classes."
-        )
+    check_classes(train_labels, test_labels)

@@ -1,59 +1,67 @@
-"""The settings of a linear probe; the protocol they belong to is in `linear.py`."""
+"""The settings of a linear probe; the protocol they belong to is in `probe.py`.
+
+Nothing here imports TensorFlow.
+"""
 
 import dataclasses
 import itertools
-import math
 from typing import Any
+
+from msbreg_tf.settings import Settings, setting
 
 SCHEDULES = ("cosine", "steps")
 
 
 @dataclasses.dataclass(frozen=True)
-class LinearRecipe:
-    """How the classifier is trained and its recipe chosen; a `LinearRecipe` that exists is valid.
+class LinearSettings(Settings):
+    """The classifier, and how its learning rate and weight decay are chosen."""
 
-    Attributes:
-      learning_rates: one half of the grid.
-      weight_decays: the other half, of the kernel alone.
-      epochs: of the choice and of the final training, each.
-      batch_size: rows in a step; all of them if there are fewer.
-      momentum: of SGD, not Nesterov's.
-      schedule: 'cosine' or 'steps', see `classifiers.rate_factor`.
-      standardize: bring each feature to mean 0, variance 1 over the training rows.
-      validation_fraction: of each class of the training split; unused by a grid of one point.
-      seed: of the validation part and of the order of the rows.
-    """
-
-    learning_rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3)
-    weight_decays: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-    epochs: int = 100
-    batch_size: int = 256
-    momentum: float = 0.9
-    schedule: str = "cosine"
-    standardize: bool = True
-    validation_fraction: float = 0.1
-    seed: int = 0
-
-    def __post_init__(self):
-        for name, values, low, strict in (
-            ("learning_rates", self.learning_rates, 0, True),
-            ("weight_decays", self.weight_decays, 0, False),
-            ("epochs", [self.epochs], 1, False),
-            ("sgd_batch_size", [self.batch_size], 1, False),
-            ("momentum", [self.momentum], 0, False),
-        ):
-            bad = [v for v in values if not math.isfinite(v) or v < low or (strict and v == low)]
-            if bad or not values:
-                wanted = f"numbers {'above' if strict else 'of at least'} {low}"
-                raise ValueError(f"--{name}={','.join(map(str, values))}: expected {wanted}.")
-        if self.momentum >= 1:
-            raise ValueError(f"--momentum={self.momentum}: expected less than 1.")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"--schedule={self.schedule}: expected one of {', '.join(SCHEDULES)}.")
-        if not 0 < self.validation_fraction < 1:
-            raise ValueError(
-                f"--validation_fraction={self.validation_fraction}: expected between 0 and 1."
-            )
+    learning_rates: tuple[float, ...] = setting(
+        (0.003, 0.01, 0.03, 0.1, 0.3),
+        "Grid of learning rates, for a mean loss over the batch and not scaled by its size.",
+        above=0,
+        source="ours",
+    )
+    weight_decays: tuple[float, ...] = setting(
+        (1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
+        "Grid of weight decays β of the kernel; the loss has β/2 ‖W‖².",
+        low=0,
+        source="ours",
+    )
+    epochs: int = setting(
+        100,
+        "Passes over the features, for the choice and for the final training each.",
+        low=1,
+        source="ours",
+    )
+    batch_size: int = setting(
+        256,
+        "Features in a step of SGD; all of them if there are fewer.",
+        low=1,
+        source="supplement 2.4",
+        flag="sgd_batch_size",
+    )
+    momentum: float = setting(
+        0.9, "Momentum of SGD, not Nesterov's.", low=0, below=1, source="supplement 2.4"
+    )
+    schedule: str = setting(
+        "cosine",
+        "Of the learning rate: 'cosine' to 0, or 'steps', divided by 10 at 1/3 and 2/3 of all "
+        "steps.",
+        choices=SCHEDULES,
+        source="supplement 2.4",
+    )
+    standardize: bool = setting(
+        True, "Bring each feature to mean 0 and variance 1 over the training rows."
+    )
+    validation_fraction: float = setting(
+        0.1,
+        "Part of each class of --train_split that is set aside for the choice; a grid of one point "
+        "needs none.",
+        above=0,
+        below=1,
+    )
+    seed: int = setting(0, "Of the validation part and of the order of the features.", low=0)
 
     def points(self) -> list[tuple[float, float]]:
         """The grid: (learning rate, weight decay)."""
@@ -63,9 +71,7 @@ class LinearRecipe:
         """All that decides the result besides the features, as JSON values."""
         protocol = {
             "classifier": "softmax from zero, momentum SGD, weight decay on the kernel",
-            **dataclasses.asdict(self),
-            "learning_rates": list(self.learning_rates),
-            "weight_decays": list(self.weight_decays),
+            **self.stamp(),
             "chosen_on": f"{self.validation_fraction} of each class of the training split",
             "tested": "once, by a classifier trained on the whole training split",
         }

@@ -2,16 +2,15 @@
 
 import dataclasses
 import json
-import os
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Optional
 
 from msbreg_tf.evaluation.results.published import PublishedValue
-from msbreg_tf.run.config import Config
 
 _LONGEST_IN_HEADING = 24  # characters
+_SEED_IN_NAME = re.compile(r"[^A-Za-z0-9]*seed.*$")
 _SETTINGS = ("num_views", "lambda_s", "lambda_b")
 
 
@@ -53,6 +52,7 @@ def compare(
     results: Sequence[Mapping[str, Any]],
     published: Sequence[PublishedValue] = (),
     over_seeds: bool = False,
+    deciding: Collection[str] = (),
 ) -> Comparison:
     """Puts runs in rows and protocols in columns.
 
@@ -65,6 +65,8 @@ def compare(
         metric, if these are of a whole test split.
       over_seeds: one row for all runs whose settings differ in nothing but the seed, with mean and
         standard deviation as text, "45.30 ± 1.92".
+      deciding: names of the settings that decide a run's result, the seed among them; needed for
+        `over_seeds`.
     """
     first = {}
     for result in results:
@@ -73,7 +75,7 @@ def compare(
     headings = dict(zip(first, (column.heading for column in columns)))
     ours, notes = _measured_rows(results, headings)
     if over_seeds:
-        ours = _over_seeds(ours, results)
+        ours = _over_seeds(ours, results, set(deciding) - {"seed"})
     theirs = _published_rows(columns, published, {_settings(result) for result in results})
     if theirs:
         notes.append(
@@ -138,22 +140,21 @@ def _measured_rows(
 
 
 def _over_seeds(
-    rows: Sequence[dict[str, Any]], results: Sequence[Mapping[str, Any]]
+    rows: Sequence[dict[str, Any]], results: Sequence[Mapping[str, Any]], deciding: Collection[str]
 ) -> list[dict[str, Any]]:
+    """One row for all runs with equal deciding settings; a run without settings stays alone."""
     names = _row_names(list(dict.fromkeys(_row(result) for result in results)))
-    recipes = {names[_row(result)]: _recipe_without_seed(result) for result in results}
+    groups_of = {names[_row(result)]: _deciding_values(result, deciding) for result in results}
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault(recipes[row["run"]] or row["run"], []).append(row)
+        groups.setdefault(groups_of[row["run"]] or row["run"], []).append(row)
     return [_mean_row(group) for group in groups.values()]
 
 
 def _mean_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if len(rows) == 1:
         return rows[0]
-    shared = os.path.commonprefix([row["run"] for row in rows])  # noqa: RUF071 - by letters
-    name = re.sub(r"([^A-Za-z0-9]*seed)?[^A-Za-z0-9]*$", "", shared) or rows[0]["run"]
-    mean = {"run": f"{name}, {len(rows)} seeds"}
+    mean = {"run": f"{_without_seed(rows[0]['run'])}, {len(rows)} seeds"}
     for heading in rows[0].keys() - {"run"}:
         values = [row[heading] for row in rows if row[heading] is not None]
         if len(values) == len(rows):
@@ -163,11 +164,15 @@ def _mean_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {heading: mean[heading] for heading in rows[0]}
 
 
-def _recipe_without_seed(result: Mapping[str, Any]) -> Optional[str]:
-    """What decides the result of a run, but its seed; None if that is not known."""
+def _without_seed(name: str) -> str:
+    """'msbreg-seed0@228' → 'msbreg': a run's name up to the part that names its seed."""
+    return _SEED_IN_NAME.sub("", name) or name
+
+
+def _deciding_values(result: Mapping[str, Any], deciding: Collection[str]) -> Optional[str]:
+    """The run's settings of these names, as text; None if none is known."""
     recipe = (result.get("export") or {}).get("recipe") or {}
-    names = Config().result_settings().keys() - {"seed"}
-    known = {name: value for name, value in recipe.items() if name in names}
+    known = {name: value for name, value in recipe.items() if name in deciding}
     return json.dumps(known, sort_keys=True) if known else None
 
 

@@ -11,14 +11,15 @@ import math
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Optional, Union
+from collections.abc import Mapping
+from typing import IO, TYPE_CHECKING, Any, Optional, Union
 
 import msbreg_tf
 
 if TYPE_CHECKING:
-    from msbreg_tf.evaluation.features.exported import Encoder
+    from msbreg_tf.evaluation.features.exported import ExportedEncoder
 
+_CHUNK = 1 << 16
 _MODULES = ("tensorflow", "numpy", "sklearn")
 
 
@@ -28,7 +29,7 @@ def append_result(
     metric: str,
     value: float,
     protocol: Mapping[str, Any],
-    encoder: Optional["Encoder"],
+    encoder: Optional["ExportedEncoder"],
     run: Optional[str] = None,
     details: Optional[Mapping[str, Any]] = None,
 ) -> dict[str, Any]:
@@ -117,39 +118,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as aligned plain text: words to the left, numbers to the right with two decimals.
-
-    Args:
-      rows: {column: cell}; columns in the order in which they first appear. None is shown as –.
-
-    Returns:
-      Lines without a last line break; empty without rows.
-    """
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    numeric = {
-        column: all(isinstance(row.get(column), (int, float, type(None))) for row in rows)
-        for column in columns
-    }
-    body = [[_cell(row.get(column)) for column in columns] for row in rows]
-    widths = [max(len(text) for text in column) for column in zip(columns, *body)]
-    lines = [
-        "  ".join(
-            text.rjust(width) if numeric[column] else text.ljust(width)
-            for text, width, column in zip(cells, widths, columns)
-        ).rstrip()
-        for cells in [columns, *body]
-    ]
-    return "\n".join(lines)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
-def _export(encoder: "Encoder") -> dict[str, Any]:
+def _export(encoder: "ExportedEncoder") -> dict[str, Any]:
     recipe = encoder.metadata.get("recipe", {})
     return {
         "path": encoder.path,
@@ -164,16 +133,25 @@ def _append_line(path: str, text: str) -> None:
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     with open(path, "ab+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        *_, last = [b"", *file]
+        last = _last_line(file)
         if last and not last.endswith(b"\n"):
             if _is_json(last):
                 text = "\n" + text
             else:  # cut off by a crash
-                file.truncate(file.tell() - len(last))
+                file.truncate(file.seek(0, os.SEEK_END) - len(last))
         file.write(text.encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def _last_line(file: IO[bytes]) -> bytes:
+    """The last line of an open file, with its line break if it has one; reads from the end."""
+    end, tail = file.seek(0, os.SEEK_END), b""
+    while end and b"\n" not in tail[:-1]:
+        start = max(0, end - _CHUNK)
+        file.seek(start)
+        tail, end = file.read(end - start) + tail, start
+    return tail[tail[:-1].rfind(b"\n") + 1 :]
 
 
 def _is_json(text: Union[str, bytes]) -> bool:

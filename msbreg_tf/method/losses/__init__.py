@@ -1,7 +1,7 @@
 """The terms of the objective, one per file: pure functions of float tensors, each a scalar.
 
-The weighted sum, the global batch under several replicas and the choice of what is regularised
-belong to the model. Every term computes in float32 or better, whatever the dtype of its input,
+Their weighted sum, the choice of what is regularised and the global batch under several replicas
+are in `objective.py`. Every term computes in float32 or better, whatever the dtype of its input,
 returns float32, and turns a NaN in its input into a NaN loss, so that a guard can see it.
 """
 

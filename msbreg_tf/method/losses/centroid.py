@@ -31,12 +31,12 @@ def multiview_centroid_loss(p: tf.Tensor, z: tf.Tensor, centroid: str = "others"
     if centroid == "others":
         if num_views < 2:
             raise ValueError(
-                f"--num_views={num_views}: --centroid=others averages the other views; "
-                "expected at least 2."
+                f"num_views={num_views}: centroid=others averages the other views; expected at "
+                "least 2."
             )
         c = (tf.reduce_sum(z, axis=1, keepdims=True) - z) / (num_views - 1)  # [B, K, D]
     elif centroid == "all":
         c = tf.reduce_mean(z, axis=1, keepdims=True)  # [B, 1, D]
     else:
-        raise ValueError(f"--centroid={centroid}: expected 'others' or 'all'.")
+        raise ValueError(f"centroid={centroid}: expected others or all.")
     return tf.reduce_mean(tf.reduce_sum(tf.math.squared_difference(p, c), axis=-1))

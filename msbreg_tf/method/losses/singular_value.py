@@ -36,7 +36,7 @@ def singular_value_loss(p: tf.Tensor, form: str = "values") -> tf.Tensor:
         return tf.reduce_sum(tf.square(scaled)) - 2.0 * nuclear_norm(scaled) + size
     if form == "squares":
         return _squares(scaled)
-    raise ValueError(f"--singular_value_form={form}: expected 'values' or 'squares'.")
+    raise ValueError(f"form={form}: expected values or squares.")
 
 
 @tf.custom_gradient

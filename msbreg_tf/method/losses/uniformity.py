@@ -27,7 +27,7 @@ def uniformity_loss(p: tf.Tensor, t: float = 2.0) -> tf.Tensor:
     """
     p = float32("p", p, ROWS)
     if p.shape[0] is not None and p.shape[0] < 2:
-        raise ValueError(f"p has {p.shape[0]} row: a pair needs at least 2; raise --batch_size.")
+        raise ValueError(f"p has {p.shape[0]} row: a pair needs at least 2.")
     num_rows = tf.cast(tf.shape(p)[0], tf.float32)
     return _log_potential(p, t) - tf.math.log(num_rows * (num_rows - 1.0))
 

@@ -8,8 +8,9 @@ import tensorflow as tf
 from tensorflow import keras
 
 from msbreg_tf.distributed.workers import Workers
-from msbreg_tf.errors import PreemptedError, RunFailedError
+from msbreg_tf.errors import PreemptedError, RunFailedError, one_line
 from msbreg_tf.files.checkpoints import Checkpoints
+from msbreg_tf.method.optimization import finished_steps
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
@@ -26,10 +27,10 @@ class StopOnNonFinite(keras.callbacks.Callback):
         broken = [name for name, value in logs.items() if not math.isfinite(value)]
         if not broken or (_only_of_gradients(broken) and self._scale_can_fall()):
             return
-        step = int(self.model.optimizer.iterations.numpy())
+        step = finished_steps(self.model)
         values = ", ".join(f"{name} = {logs[name]}" for name in broken)
         saved = self.checkpoints.steps()
-        kept = f"the last good checkpoint is of step {saved[-1]}" if saved else "nothing is saved"
+        kept = f"the last good checkpoint is from step {saved[-1]}" if saved else "nothing is saved"
         raise RunFailedError(
             f"step {step}: {values}. Training stopped; {kept}. Lower --base_lr, lengthen "
             "--warmup_epochs, or drop --mixed_precision, and use a new --workdir."
@@ -66,11 +67,11 @@ class SaveCheckpoints(keras.callbacks.Callback):
             self._previous_handlers[number] = signal.signal(number, self._request_stop)
 
     def on_train_batch_end(self, batch, logs=None):
-        step = int(self.model.optimizer.iterations.numpy())
-        signals = self.workers.share(self._stop_signal)
+        step = finished_steps(self.model)
+        signals = self.workers.all_gather(self._stop_signal)
         if any(signals):
             self._save(step)
-            self.workers.share(0)  # until the chief has saved, nobody may say that it has
+            self.workers.barrier()  # until the chief has saved, nobody may say that it has
             raise PreemptedError(
                 f"{_received(signals)}: step {step} finished and saved. Start the same command "
                 "again to continue."
@@ -79,7 +80,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
             self._save(step)
 
     def on_train_end(self, logs=None):
-        self._save(int(self.model.optimizer.iterations.numpy()))
+        self._save(finished_steps(self.model))
 
     def close(self) -> None:
         """Gives the signals back to whoever had them."""
@@ -99,10 +100,9 @@ class SaveCheckpoints(keras.callbacks.Callback):
         except (OSError, tf.errors.OpError) as error:
             saved = self.checkpoints.steps()
             kept = f"step {saved[-1]} is kept" if saved else "nothing was saved before"
-            reason = str(error).splitlines()[0]
             raise RunFailedError(
                 f"step {step}: the checkpoint could not be written to {self.checkpoints.folder} "
-                f"({reason}); {kept}. Free space there and start the same command again."
+                f"({one_line(error)}); {kept}. Free space there and start the same command again."
             ) from error
 
 
@@ -112,5 +112,5 @@ def _received(signals: list[float]) -> str:
     text = f"{' and '.join(sorted(names))} received"
     if len(signals) > 1:
         who = [str(index) for index, number in enumerate(signals) if number]
-        text += f" by worker{'s' * (len(who) > 1)} {', '.join(who)}"
+        text += f" by worker{'s' if len(who) > 1 else ''} {', '.join(who)}"
     return text

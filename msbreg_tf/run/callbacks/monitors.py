@@ -18,6 +18,8 @@ from msbreg_tf.evaluation.features.extract import extract_features
 from msbreg_tf.evaluation.knn import knn_accuracy
 from msbreg_tf.evaluation.spectrum import effective_rank, singular_values
 from msbreg_tf.files.metrics_file import MetricsFile
+from msbreg_tf.method.model import MONITORS
+from msbreg_tf.method.optimization import finished_steps
 
 
 class Progress(keras.callbacks.Callback):
@@ -33,7 +35,7 @@ class Progress(keras.callbacks.Callback):
         self._started = None
 
     def on_train_begin(self, logs=None):
-        done = int(self.model.optimizer.iterations.numpy())
+        done = finished_steps(self.model)
         quiet = not sys.stderr.isatty()
         self._bar = tqdm(
             total=self.total_steps,
@@ -63,11 +65,10 @@ class Progress(keras.callbacks.Callback):
         return (self._steps - 2) / max(time.monotonic() - self._started, 1e-9)
 
     def _describe(self, logs) -> str:
-        hidden = ("tau", "spread", "gradient_norm")
         terms = [
             f"{name} {value:.4g}"
             for name, value in logs.items()
-            if name not in hidden and not name.startswith("trust_ratio")
+            if name not in MONITORS and not name.startswith("trust_ratio")
         ]
         lr = float(self.model.optimizer.learning_rate.numpy())
         return ", ".join([*terms, f"lr {lr:.3g}", f"{self._rate() * self.batch_size:.0f} images/s"])
@@ -90,7 +91,7 @@ class LogMetrics(keras.callbacks.Callback):
         self.steps_per_epoch = steps_per_epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        step = int(self.model.optimizer.iterations.numpy())
+        step = finished_steps(self.model)
         if step % self.every == 0:
             epoch = step / self.steps_per_epoch
             lr = float(self.model.optimizer.learning_rate.numpy())
@@ -115,12 +116,12 @@ class TensorBoardLog(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._writer = tf.summary.create_file_writer(self.logdir)
-        step = int(self.model.optimizer.iterations.numpy())
+        step = finished_steps(self.model)
         with self._writer.as_default(step=step):
             tf.summary.image("views", view_grid(self.images[:8], self.views[:8])[None])
 
     def on_train_batch_end(self, batch, logs=None):
-        step = int(self.model.optimizer.iterations.numpy())
+        step = finished_steps(self.model)
         with self._writer.as_default(step=step):
             if step % self.every == 0:
                 self._write_scalars(step, logs)
@@ -162,7 +163,7 @@ class PeriodicKNN(keras.callbacks.Callback):
         self._embed: Optional[tf.types.experimental.GenericFunction] = None
 
     def on_train_batch_end(self, batch, logs=None):
-        step = int(self.model.optimizer.iterations.numpy())
+        step = finished_steps(self.model)
         if step % self.every_steps:
             return
         if self._embed is None:

@@ -4,10 +4,10 @@ import tensorflow as tf
 
 from msbreg_tf.data.images.resizing import resize_and_crop
 from msbreg_tf.data.labelled.arrays import labelled_images
+from msbreg_tf.data.settings import DataSettings
 from msbreg_tf.data.sources.imagenet100 import WNIDS
-from msbreg_tf.data.sources.opening import open_source
 from msbreg_tf.data.sources.sample import load_sample
-from msbreg_tf.run.config import DataConfig
+from msbreg_tf.data.sources.table import open_source
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_wnid_folders(wnid_folders):
 
 @pytest.mark.parametrize("inside", ["", "train"])
 def test_wnid_folders_as_a_source(wnid_folders, inside):
-    config = DataConfig(dataset="imagenet100", data_dir=str(wnid_folders / inside))
+    config = DataSettings(dataset="imagenet100", data_dir=str(wnid_folders / inside))
     source = open_source(config)
     assert source.num_images == 300
     assert source.name == "imagenet100 folders train"
@@ -62,12 +62,20 @@ def test_a_missing_class_is_named(tmp_path):
     (tmp_path / WNIDS[0]).mkdir()
     (tmp_path / WNIDS[0] / "a.jpeg").touch()
     with pytest.raises(ValueError, match=rf"no image of class {WNIDS[1]}.*all 100"):
-        open_source(DataConfig(dataset="imagenet100", data_dir=str(tmp_path)))
+        open_source(DataSettings(dataset="imagenet100", data_dir=str(tmp_path)))
 
 
-def test_a_folder_has_no_labels():
-    with pytest.raises(ValueError, match=r"--dataset=folder: .*no labels.*--knn_every=0"):
-        labelled_images("folder", "train", ".", 8)
+def test_a_folder_has_labels_if_it_has_class_folders(tmp_path):
+    (tmp_path / "flat.png").write_bytes(tf.io.encode_png(np.zeros([9, 9, 3], np.uint8)).numpy())
+    with pytest.raises(ValueError, match=r"no folder 'train' in it. Its splits are folders"):
+        labelled_images("folder", "train", str(tmp_path), 8)
+    for name, grey in (("cat", 10), ("dog", 20)):
+        folder = tmp_path / "train" / name
+        folder.mkdir(parents=True)
+        pixels = np.full([9, 9, 3], grey, np.uint8)
+        (folder / "1.png").write_bytes(tf.io.encode_png(pixels).numpy())
+    images, labels = labelled_images("folder", "train", str(tmp_path), 8)
+    assert (images[:, 0, 0, 0].tolist(), labels.tolist()) == ([10, 20], [0, 1])
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (32, 50), (61, 32)])

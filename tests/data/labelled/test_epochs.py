@@ -2,8 +2,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from msbreg_tf.data.labelled.epochs import central_batches, choose, read_labels, training_batches
-from msbreg_tf.data.labelled.records import LabelledRecords
+from msbreg_tf.data.labelled.epochs import (
+    central_batches,
+    select_rows,
+    training_batches,
+)
+from msbreg_tf.data.labelled.records import read_labels
+from msbreg_tf.data.sources.records import LabelledRecords
 from tests.data.conftest import crop_by_draws, number_only, numbered, numbers_of
 
 COUNT = 30
@@ -36,7 +41,7 @@ def epoch_of(source, epoch=0, seed=0, batch_size=4):
 @pytest.mark.parametrize(("encoded", "cache_mb"), [(False, 64), (True, 64), (True, 0)])
 def test_labels_stay_with_the_chosen_images(encoded, cache_mb):
     data = split(encoded=encoded)
-    source = choose(data, read_labels(data), ROWS, cache_mb=cache_mb)
+    source = select_rows(data, read_labels(data), ROWS, cache_mb=cache_mb)
     assert source.labels.tolist() == (ROWS % 5).tolist()
     numbers, labels = epoch_of(source, batch_size=10)
     assert sorted(numbers) == ROWS.tolist()
@@ -47,7 +52,7 @@ def test_labels_stay_with_the_chosen_images(encoded, cache_mb):
 def test_an_epoch_depends_on_seed_and_epoch_alone(cache_mb):
     def orders():
         data = split(encoded=True)
-        source = choose(data, read_labels(data), ROWS, cache_mb=cache_mb)
+        source = select_rows(data, read_labels(data), ROWS, cache_mb=cache_mb)
         tf.random.set_seed(np.random.default_rng().integers(1000))  # must not matter
         return [epoch_of(source, *which)[0] for which in ((0, 0), (1, 0), (0, 1))]
 
@@ -59,7 +64,7 @@ def test_an_epoch_depends_on_seed_and_epoch_alone(cache_mb):
 
 def test_every_epoch_has_views_of_its_own():
     data = split()
-    source = choose(data, read_labels(data), ROWS[:1])
+    source = select_rows(data, read_labels(data), ROWS[:1])
     views = [
         next(iter(training_batches(source, crop_by_draws, seed=0, epoch=epoch, batch_size=1)))[0]
         for epoch in (0, 0, 1, 2)
@@ -70,7 +75,7 @@ def test_every_epoch_has_views_of_its_own():
 
 def test_broken_images_are_left_out_with_their_labels():
     data = split(encoded=True, broken=(3, 20))
-    source = choose(data, read_labels(data), ROWS)
+    source = select_rows(data, read_labels(data), ROWS)
     numbers, labels = epoch_of(source, batch_size=10)
     assert sorted(numbers) == [row for row in ROWS if row not in (3, 20)]
     assert labels == [number % 5 for number in numbers]
@@ -99,12 +104,12 @@ def test_fingerprints_tell_splits_and_choices_apart():
     labels = read_labels(data)
     changed = np.where(labels == 2, 3, labels)
     prints = [
-        choose(data, labels, ROWS).fingerprint,
-        choose(data, labels, ROWS[1:]).fingerprint,
-        choose(data, changed, ROWS).fingerprint,
+        select_rows(data, labels, ROWS).fingerprint,
+        select_rows(data, labels, ROWS[1:]).fingerprint,
+        select_rows(data, changed, ROWS).fingerprint,
     ]
     assert len(set(prints)) == 3
-    assert prints[0] == choose(split(encoded=True), labels, ROWS).fingerprint
+    assert prints[0] == select_rows(split(encoded=True), labels, ROWS).fingerprint
 
 
 def test_missing_labels_are_one_line():

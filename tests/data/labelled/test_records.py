@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from msbreg_tf.data.labelled.records import labelled_records
 from msbreg_tf.data.sources.sample import load_sample
+from msbreg_tf.data.sources.table import labelled_records
 from tests.data.conftest import numbered
 
 

@@ -81,7 +81,7 @@ def test_a_lost_step_is_made_here_once_the_limit_waits(capsys):
     assert sender.made_here == [2]
     assert handed_out.count(("made", 2)) == 1
     assert capsys.readouterr().out == (
-        "--data_service=x: step 2 is made here: 4 later ones came before it.\n"
+        "--data_service=x: step 2 is computed on this machine: 4 later ones came before it.\n"
     )
 
 
@@ -112,7 +112,7 @@ def test_silence_is_bridged_here_at_full_speed_and_said_once(capsys):
     elements(reader, 30)
     assert time.monotonic() - begin < 0.9
     assert sender.made_here == list(range(1, 30))
-    assert capsys.readouterr().out.count("no worker has sent anything") == 1
+    assert capsys.readouterr().out.count("no worker has sent a batch") == 1
 
 
 def test_after_silence_the_sender_begins_anew_where_we_are(capsys):

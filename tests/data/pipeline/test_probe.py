@@ -2,7 +2,7 @@ import numpy as np
 
 from msbreg_tf.data.images.grid import view_grid
 from msbreg_tf.data.pipeline.probe import probe_views
-from msbreg_tf.data.pipeline.views import ViewRecipe, view_batches
+from msbreg_tf.data.pipeline.views import ViewPlan, view_batches
 from tests.data.conftest import crop_by_draws, memory_source, stream_source
 
 
@@ -19,7 +19,7 @@ def test_grid_puts_each_image_left_of_its_views():
 
 def test_probe_shows_the_views_of_the_first_step():
     for source in (memory_source(10), stream_source(10)):
-        [batch] = view_batches(ViewRecipe(source, crop_by_draws, 3, 6, 2), num_steps=1)
+        [batch] = view_batches(ViewPlan(source, crop_by_draws, 3, 6, 2), num_steps=1)
         images, views = probe_views(source, crop_by_draws, seed=3, num_views=2, count=6)
         np.testing.assert_array_equal(views, batch)
         assert images.shape == (6, 8, 8, 3)

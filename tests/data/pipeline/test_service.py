@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from msbreg_tf.data.pipeline import ordered_reader, service
 from msbreg_tf.data.pipeline.service import check_service, service_batches
-from msbreg_tf.data.pipeline.views import ViewRecipe, view_batches
+from msbreg_tf.data.pipeline.views import ViewPlan, view_batches
 from msbreg_tf.data.sources.folder import FolderSource
 from msbreg_tf.data.sources.source import MemorySource
 from msbreg_tf.errors import RunFailedError
@@ -54,13 +54,13 @@ def folder_source(root, jpegs) -> FolderSource:
 
 
 def here(source, start=0, stop=8):
-    views = view_batches(ViewRecipe(source, crop_by_draws, **CHOICES), start, stop)
+    views = view_batches(ViewPlan(source, crop_by_draws, **CHOICES), start, stop)
     return np.stack(list(views.as_numpy_iterator()))
 
 
 @contextlib.contextmanager
 def elsewhere(address, source, start=0, stop=8, **options):
-    recipe = ViewRecipe(source, crop_by_draws, **CHOICES)
+    recipe = ViewPlan(source, crop_by_draws, **CHOICES)
     with service_batches(address, recipe, start, stop, **options) as views:
         yield views
 
@@ -72,21 +72,21 @@ def test_same_batches_in_the_same_order(address, kind, start, tmp_path, jpegs, c
         assert views.element_spec == tf.TensorSpec([N, K, 8, 8, 3], tf.uint8)
         assert int(views.cardinality()) == 14 - start
         np.testing.assert_array_equal(list(views.as_numpy_iterator()), here(source, start, 14))
-    assert "made here" not in capsys.readouterr().out
+    assert "computed on this machine" not in capsys.readouterr().out
 
 
 def test_records_that_a_worker_can_read_are_not_sent(address, tmp_path, monkeypatch):
     source = memory_source(IMAGES)
     files = str(tmp_path / "records")
     with tf.io.TFRecordWriter(files) as writer:
-        for image in source.held_records().numpy():
+        for image in source.records_in_memory().numpy():
             writer.write(image.tobytes())
 
     def read_again():
         records = tf.data.TFRecordDataset(files).map(lambda r: tf.io.decode_raw(r, tf.uint8))
         return tf.reshape(records.batch(IMAGES).get_single_element(), [IMAGES, 12, 12, 3])
 
-    reading = MemorySource("again", source.held_records(), lambda r: r, (12, 12), read_again)
+    reading = MemorySource("again", source.records_in_memory(), lambda r: r, (12, 12), read_again)
     with elsewhere(address, reading) as views:
         np.testing.assert_array_equal(list(views.as_numpy_iterator()), here(source))
     os.remove(files)
@@ -117,7 +117,7 @@ def test_without_workers_all_is_made_here(monkeypatch, capsys):
     source = memory_source(IMAGES)
     with started_service(workers=0) as address, elsewhere(address, source) as views:
         np.testing.assert_array_equal(list(views.as_numpy_iterator()), here(source))
-    assert capsys.readouterr().out.count("made here") == 1
+    assert capsys.readouterr().out.count("computed on this machine") == 1
 
 
 def start_tool(*flags):

@@ -3,7 +3,8 @@ import pytest
 import tensorflow as tf
 
 from msbreg_tf.augment.multiview import MultiViewAugmentation
-from msbreg_tf.data.pipeline.views import ViewRecipe, steps_per_epoch, view_batches
+from msbreg_tf.augment.settings import AugmentSettings
+from msbreg_tf.data.pipeline.views import ViewPlan, steps_per_epoch, view_batches
 from msbreg_tf.data.sources.folder import FolderSource
 from tests.data.conftest import (
     crop_by_draws,
@@ -38,12 +39,12 @@ def source(request):
 
 def batches(source, augment=crop_by_draws, start_step=0, num_steps=8, **options):
     options = {"seed": 5, "batch_size": N, "num_views": K, **options}
-    views = view_batches(ViewRecipe(source, augment, **options), start_step, num_steps)
+    views = view_batches(ViewPlan(source, augment, **options), start_step, num_steps)
     return list(views.as_numpy_iterator())
 
 
 def test_shape_is_static_and_length_is_as_asked(source):
-    dataset = view_batches(ViewRecipe(source, crop_by_draws, 5, N, K), num_steps=5)
+    dataset = view_batches(ViewPlan(source, crop_by_draws, 5, N, K), num_steps=5)
     assert dataset.element_spec == tf.TensorSpec([N, K, 8, 8, 3], tf.uint8)
     assert len(list(dataset)) == 5
     assert int(dataset.cardinality()) == 5  # or Keras's fit begins a step too many
@@ -61,7 +62,7 @@ def test_global_seed_threads_and_chunks_do_not_matter(source, monkeypatch):
     whole = np.stack(batches(source))
     tf.random.set_seed(1234)
     monkeypatch.setattr("msbreg_tf.data.pipeline.views._CHUNK_BYTES", 2 * K * 12 * 12 * 3 * 4)
-    dataset = view_batches(ViewRecipe(source, crop_by_draws, 5, N, K), num_steps=8)
+    dataset = view_batches(ViewPlan(source, crop_by_draws, 5, N, K), num_steps=8)
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
     options.autotune.enabled = False
@@ -153,10 +154,10 @@ def test_the_rows_of_all_workers_are_the_batch(source):
 
 
 def test_what_is_left_to_the_device_becomes_the_same_views(source):
-    layer = MultiViewAugmentation(K, 8, blur_probability=0.0)
+    layer = MultiViewAugmentation(AugmentSettings(blur_probability=0.0), num_views=K, image_size=8)
     on_host = np.stack(batches(source, layer, num_steps=2)).astype(int)
-    left = view_batches(ViewRecipe(source, layer, 5, N, K, on_device=True), num_steps=2)
-    on_device = np.stack([layer.views_of(batch) for batch in left])
+    left = view_batches(ViewPlan(source, layer, 5, N, K, on_device=True), num_steps=2)
+    on_device = np.stack([layer.finish_views(batch) for batch in left])
     tolerance = 1.0 if source.image_shape is None else 0.01  # lines are rounded once more
     assert np.abs(on_device - on_host).mean() < tolerance
 
@@ -167,7 +168,7 @@ def test_runs_on_a_worker_of_the_data_service(folder):
     worker = tf.data.experimental.service.WorkerServer(
         tf.data.experimental.service.WorkerConfig(dispatcher_address=address)
     )
-    dataset = view_batches(ViewRecipe(folder, crop_by_draws, 5, N, K), num_steps=4)
+    dataset = view_batches(ViewPlan(folder, crop_by_draws, 5, N, K), num_steps=4)
     remote = dataset.apply(
         tf.data.experimental.service.distribute("parallel_epochs", dispatcher.target)
     )
@@ -179,5 +180,5 @@ def test_runs_on_a_worker_of_the_data_service(folder):
 
 def test_too_few_images_name_both_flags():
     with pytest.raises(ValueError, match=r"--batch_size=16.*--dataset.*15"):
-        view_batches(ViewRecipe(memory_source(IMAGES), crop_by_draws, batch_size=16))
+        view_batches(ViewPlan(memory_source(IMAGES), crop_by_draws, batch_size=16))
     assert steps_per_epoch(15, 15) == 1

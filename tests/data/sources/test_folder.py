@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from msbreg_tf.data.settings import DataSettings
 from msbreg_tf.data.sources.folder import find_images
-from msbreg_tf.data.sources.opening import open_source
-from msbreg_tf.run.config import DataConfig
+from msbreg_tf.data.sources.table import open_source
 
 
 def flat(value: int) -> bytes:
@@ -29,7 +29,7 @@ BROKEN = ["a_first.JPG", "empty.png", "gone.gif", "truncated.jpeg"]
 
 
 def open_it(path):
-    return open_source(DataConfig(dataset="folder", data_dir=str(path)))
+    return open_source(DataSettings(dataset="folder", data_dir=str(path)))
 
 
 def test_finds_images_by_extension_in_order_of_their_relative_paths(tmp_path):
@@ -102,7 +102,7 @@ def test_name_holds_no_path(folder):
 )
 def test_bad_settings(settings, message):
     with pytest.raises(ValueError, match=message):
-        open_source(DataConfig(dataset="folder", **settings))
+        open_source(DataSettings(dataset="folder", **settings))
 
 
 def test_folder_without_images(tmp_path):
@@ -133,7 +133,7 @@ def test_the_list_of_broken_files_outlives_the_process(folder, tmp_path):
     log = str(tmp_path / "broken_files")
     for _ in range(2):  # a run, and the run that continues it
         source = open_it(folder)
-        source.keep_broken_log(log)
+        source.log_broken_files_to(log)
         list(source.ordered(tf.constant([1, 2])).map(lambda _, r: source.decode(r)).take(2))  # noqa: B023
     assert set(source.broken_files()) >= {str(folder / name) for name in BROKEN[:3]}
     assert len(source.broken_files()) <= len(BROKEN)

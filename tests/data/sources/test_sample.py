@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from msbreg_tf.data.sources.opening import open_source
+from msbreg_tf.data.settings import DataSettings
 from msbreg_tf.data.sources.sample import (
     CLASSES,
     SHEETS,
@@ -10,7 +10,7 @@ from msbreg_tf.data.sources.sample import (
     sheet_to_tiles,
     tiles_to_sheet,
 )
-from msbreg_tf.run.config import DataConfig
+from msbreg_tf.data.sources.table import open_source
 from scripts.make_sample import draw
 
 
@@ -43,9 +43,9 @@ def test_small_enough_to_ship():
 def test_splits_can_be_joined_and_others_are_refused():
     images, labels = load_sample("train+test")
     assert len(images) == len(labels) == 6000
-    assert open_source(DataConfig()).num_images == 5000
+    assert open_source(DataSettings()).num_images == 5000
     with pytest.raises(ValueError, match=r"--split=train.*splits train and test"):
-        open_source(DataConfig(split="train[:10%]"))
+        open_source(DataSettings(split="train[:10%]"))
 
 
 def test_sheets_hold_their_tiles():

@@ -6,13 +6,13 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from msbreg_tf.data.labelled.arrays import labelled_images
-from msbreg_tf.data.pipeline.views import ViewRecipe, view_batches
+from msbreg_tf.data.pipeline.views import ViewPlan, view_batches
+from msbreg_tf.data.settings import DataSettings
 from msbreg_tf.data.sources.imagenet100 import CMC_ORDER, WNIDS, label_table
-from msbreg_tf.data.sources.opening import open_source
 from msbreg_tf.data.sources.source import MemorySource
-from msbreg_tf.data.sources.tfds import StreamSource, _count_and_hold
+from msbreg_tf.data.sources.table import open_source
+from msbreg_tf.data.sources.tfds import StreamSource, count_and_hold
 from msbreg_tf.data.sources.tfds_builder import encoded_examples
-from msbreg_tf.run.config import DataConfig
 from tests.data.conftest import crop_by_draws, number_only, numbered, numbers_of
 
 
@@ -68,7 +68,7 @@ def data_dir(tmp_path_factory):
 
 def open_numbers(data_dir, split="train", **settings):
     return open_source(
-        DataConfig(dataset="numbered_pictures", split=split, data_dir=data_dir, **settings)
+        DataSettings(dataset="numbered_pictures", split=split, data_dir=data_dir, **settings)
     )
 
 
@@ -88,7 +88,7 @@ def test_split_expressions(data_dir, cache_mb, split, numbers):
     assert source.image_shape == (12, 12)
     count = 6 if numbers is None else len(numbers)
     assert source.num_images == count
-    [batch] = view_batches(ViewRecipe(source, number_only, 0, count, 2), num_steps=1)
+    [batch] = view_batches(ViewPlan(source, number_only, 0, count, 2), num_steps=1)
     shown = sorted(numbers_of([batch.numpy()]))
     assert len(set(shown)) == count
     assert numbers is None or shown == list(numbers)
@@ -105,7 +105,7 @@ def test_stream_resumes_exactly(data_dir):
     source = open_numbers(data_dir, cache_mb=0, shuffle_buffer=7)
 
     def run(start):
-        dataset = view_batches(ViewRecipe(source, crop_by_draws, 1, 8, 2), start, num_steps=7)
+        dataset = view_batches(ViewPlan(source, crop_by_draws, 1, 8, 2), start, num_steps=7)
         return np.stack(list(dataset.as_numpy_iterator()))
 
     whole = run(0)
@@ -114,9 +114,9 @@ def test_stream_resumes_exactly(data_dir):
 
 
 def test_grey_images_of_many_sizes(tmp_path):
-    source = open_source(DataConfig(dataset="grey_pictures", data_dir=str(tmp_path)))
+    source = open_source(DataSettings(dataset="grey_pictures", data_dir=str(tmp_path)))
     assert source.image_shape is None
-    [batch] = view_batches(ViewRecipe(source, crop_by_draws, 0, 30, 2), num_steps=1)
+    [batch] = view_batches(ViewPlan(source, crop_by_draws, 0, 30, 2), num_steps=1)
     assert batch.shape == (30, 2, 8, 8, 3)
     assert sorted(batch[:, 0, 0, 0, 1].numpy()) == list(range(30))
     with pytest.raises(ValueError, match="--dataset=grey_pictures: it has no class labels"):
@@ -139,9 +139,9 @@ def test_labels_stay_with_their_images(data_dir):
 def test_mocked_small_images(name, shape):
     with tfds.testing.mock_data(num_examples=6):
         for cache_mb in (0, 4096):
-            source = open_source(DataConfig(dataset=name, cache_mb=cache_mb))
+            source = open_source(DataSettings(dataset=name, cache_mb=cache_mb))
             assert (source.num_images, source.image_shape) == (6, shape)
-            [batch] = view_batches(ViewRecipe(source, crop_by_draws, 0, 6, 2), num_steps=1)
+            [batch] = view_batches(ViewPlan(source, crop_by_draws, 0, 6, 2), num_steps=1)
             assert batch.shape == (6, 2, 8, 8, 3)
         images, labels = labelled_images(name, "test", None, 24)
     assert images.shape == (6, 24, 24, 3)
@@ -153,9 +153,9 @@ def test_mocked_imagenet100_keeps_only_its_classes():
         builder = tfds.builder("imagenet2012")
         names = builder.info.features["label"].names
         stored = [int(e["label"]) for e in encoded_examples(builder, "train", with_labels=True)]
-        source = open_source(DataConfig(dataset="imagenet100"))
+        source = open_source(DataSettings(dataset="imagenet100"))
         _, labels = labelled_images("imagenet100", "train", None, 8)
-        streamed = open_source(DataConfig(dataset="imagenet100", cache_mb=0))
+        streamed = open_source(DataSettings(dataset="imagenet100", cache_mb=0))
     expected = [WNIDS.index(names[i]) for i in stored if names[i] in CMC_ORDER]
     assert 0 < len(expected) < 150
     assert labels.tolist() == expected
@@ -176,14 +176,14 @@ def test_labels_of_imagenet100():
 
 
 @pytest.mark.parametrize(("limit", "held"), [(7, [b"aa", b"bbbb"]), (6, None), (0, None)])
-def test_count_and_hold(limit, held):
+def testcount_and_hold(limit, held):
     records = tf.data.Dataset.from_tensor_slices([b"aa", b"bbbb"])
-    assert _count_and_hold(records, limit) == (2, held)
+    assert count_and_hold(records, limit) == (2, held)
 
 
 def one_line_error(**settings) -> str:
     with pytest.raises(ValueError, match=r"^--") as caught:
-        open_source(DataConfig(**settings))
+        open_source(DataSettings(**settings))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from msbreg_tf.data.labelled.arrays import labelled_images
-from msbreg_tf.data.labelled.records import labelled_records
+from msbreg_tf.data.sources.table import labelled_records
 from msbreg_tf.evaluation.features import cache as feature_cache
 from msbreg_tf.evaluation.features.cache import split_features
 from msbreg_tf.evaluation.features.exported import load_encoder
@@ -246,7 +246,7 @@ def test_images_without_labels_are_refused(encoders, cache, monkeypatch):
         return dataclasses.replace(found, records=records)
 
     monkeypatch.setattr(feature_cache, "labelled_records", unlabelled)
-    with pytest.raises(ValueError, match="sample test: it has images without labels"):
+    with pytest.raises(ValueError, match="sample test has images without labels"):
         sample(encoders[0], cache)
 
 

@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from msbreg_tf.data.labelled.records import LabelledRecords
+from msbreg_tf.data.sources.records import LabelledRecords
 from msbreg_tf.errors import RunFailedError
 from msbreg_tf.evaluation.features.exported import load_encoder
 from msbreg_tf.evaluation.finetune.model import FineTuner, load_keras_encoder, saved_state
-from msbreg_tf.evaluation.finetune.settings import FineTuneRecipe
+from msbreg_tf.evaluation.finetune.settings import FineTuneSettings
 from msbreg_tf.evaluation.finetune.training import build_fine_tuner, fine_tune, open_splits
 from msbreg_tf.files.checkpoints import Checkpoints
 from tests.evaluation.keras_exports import FEATURES, SIZE, save_keras_tiny, tiny_encoder
@@ -31,14 +31,14 @@ def coloured(per_class, *, seed=0, labels=range(CLASSES)):
     return LabelledRecords(records, lambda pixels: pixels, len(labels), {}, f"pixels {seed}")
 
 
-def recipe_with(**changes):
-    return FineTuneRecipe(**{"epochs": 4, "batch_size": 12, "encoder_lr": 0.05, **changes})
+def settings_with(**changes):
+    return FineTuneSettings(**{"epochs": 4, "batch_size": 12, "encoder_lr": 0.05, **changes})
 
 
-def run(folder, recipe, encoder=None, **others):
+def run(folder, settings, encoder=None, **others):
     encoder = encoder or tiny_encoder()
-    splits = open_splits(coloured(5), coloured(4, seed=1), recipe)
-    result = fine_tune(encoder, splits, recipe, image_size=SIZE, folder=str(folder), **others)
+    splits = open_splits(coloured(5), coloured(4, seed=1), settings)
+    result = fine_tune(encoder, splits, settings, image_size=SIZE, folder=str(folder), **others)
     return result, encoder
 
 
@@ -54,8 +54,8 @@ def arrays(variables):
 def test_a_frozen_encoder_keeps_its_weights_and_its_statistics(tmp_path):
     untouched = arrays(tiny_encoder().variables)
     losses = []
-    recipe = recipe_with(encoder_lr=0.0, classifier_lr=1.0)
-    _, encoder = run(tmp_path, recipe, on_epoch=lambda _, logs: losses.append(logs["loss"]))
+    settings = settings_with(encoder_lr=0.0, classifier_lr=1.0)
+    _, encoder = run(tmp_path, settings, on_epoch=lambda _, logs: losses.append(logs["loss"]))
     assert any("moving_mean" in variable.name for variable in encoder.variables)
     for after, before in zip(arrays(encoder.variables), untouched):
         np.testing.assert_array_equal(after, before)
@@ -64,7 +64,7 @@ def test_a_frozen_encoder_keeps_its_weights_and_its_statistics(tmp_path):
 
 def test_a_learning_encoder_changes_everything(tmp_path):
     untouched = arrays(tiny_encoder().variables)
-    _, encoder = run(tmp_path, recipe_with())
+    _, encoder = run(tmp_path, settings_with())
     for variable, before in zip(encoder.variables, untouched):
         assert not np.allclose(variable.numpy(), before), variable.name
 
@@ -102,20 +102,21 @@ def test_one_step_by_hand():
 
 
 def test_the_recipe_reaches_the_optimizers():
-    recipe = recipe_with(classifier_lr=2.0, encoder_lr=0.25, epochs=10, batch_size=8)
-    model = build_fine_tuner(tiny_encoder(), CLASSES, 21, recipe)  # two steps an epoch
+    settings = settings_with(classifier_lr=2.0, encoder_lr=0.25, epochs=10, batch_size=8)
+    model = build_fine_tuner(tiny_encoder(), CLASSES, 21, settings)  # two steps an epoch
     for optimizer, rate in ((model.optimizer, 2.0), (model.encoder_optimizer, 0.25)):
         schedule = optimizer._learning_rate
         assert [float(schedule(step)) for step in (0, 10, 20)] == pytest.approx([rate, rate / 2, 0])
         assert (optimizer.momentum, optimizer.nesterov) == (0.9, True)
     assert (
-        build_fine_tuner(tiny_encoder(), 6, 21, recipe_with(encoder_lr=0)).encoder_optimizer is None
+        build_fine_tuner(tiny_encoder(), 6, 21, settings_with(encoder_lr=0)).encoder_optimizer
+        is None
     )
 
 
 def test_a_killed_run_continues_exactly(tmp_path, monkeypatch):
-    recipe = recipe_with()
-    expected, encoder = run(tmp_path / "whole", recipe)
+    settings = settings_with()
+    expected, encoder = run(tmp_path / "whole", settings)
 
     save = Checkpoints.save
 
@@ -126,11 +127,11 @@ def test_a_killed_run_continues_exactly(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Checkpoints, "save", die_in_the_third_epoch)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "killed", recipe)
+        run(tmp_path / "killed", settings)
     monkeypatch.undo()
     epochs = []
     resumed, other = run(
-        tmp_path / "killed", recipe, on_epoch=lambda epoch, logs: epochs.append(epoch)
+        tmp_path / "killed", settings, on_epoch=lambda epoch, logs: epochs.append(epoch)
     )
     assert epochs == [3, 4]
     assert resumed == expected
@@ -139,12 +140,12 @@ def test_a_killed_run_continues_exactly(tmp_path, monkeypatch):
     files = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "killed")]
     assert files[0] == files[1]
     assert [json.loads(line)["step"] for line in files[0].splitlines()] == [1, 2, 3, 4]
-    assert run(tmp_path / "killed", recipe)[0] == expected  # nothing left to train
+    assert run(tmp_path / "killed", settings)[0] == expected  # nothing left to train
 
 
 def test_checkpoints_hold_the_momentum_of_both_optimizers(tmp_path):
     def model():
-        return build_fine_tuner(tiny_encoder(), CLASSES, 8, recipe_with())
+        return build_fine_tuner(tiny_encoder(), CLASSES, 8, settings_with())
 
     trained, fresh = model(), model()
     trained.fit(tf.data.Dataset.from_tensors(batch()).repeat(3), verbose=0)
@@ -159,16 +160,16 @@ def test_checkpoints_hold_the_momentum_of_both_optimizers(tmp_path):
 
 
 def test_seeds_and_fractions_decide(tmp_path):
-    recipe = recipe_with(fraction=0.4, epochs=1)
-    splits = open_splits(coloured(5), coloured(4, seed=1), recipe)
+    settings = settings_with(fraction=0.4, epochs=1)
+    splits = open_splits(coloured(5), coloured(4, seed=1), settings)
     assert np.bincount(splits.train.labels).tolist() == [2] * CLASSES
     assert (splits.num_classes, len(splits.test_labels)) == (CLASSES, 4 * CLASSES)
-    other = open_splits(coloured(5), coloured(4, seed=1), recipe_with(fraction=0.4, seed=1))
+    other = open_splits(coloured(5), coloured(4, seed=1), settings_with(fraction=0.4, seed=1))
     assert splits.train.fingerprint != other.train.fingerprint
     assert splits.test_fingerprint == other.test_fingerprint
     kernels = []
     for number, seed in enumerate((0, 0, 1)):
-        _, encoder = run(tmp_path / str(number), recipe_with(seed=seed, epochs=1))
+        _, encoder = run(tmp_path / str(number), settings_with(seed=seed, epochs=1))
         kernels.append(encoder.trainable_variables[0].numpy())
     np.testing.assert_array_equal(kernels[0], kernels[1])
     assert not np.array_equal(kernels[0], kernels[2])
@@ -176,7 +177,7 @@ def test_seeds_and_fractions_decide(tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     with pytest.raises(RunFailedError, match="not finite in epoch 1") as caught:
-        run(tmp_path, recipe_with(classifier_lr=1e38, encoder_lr=1e38))
+        run(tmp_path, settings_with(classifier_lr=1e38, encoder_lr=1e38))
     assert "\n" not in str(caught.value)
     assert os.listdir(tmp_path / "checkpoints") == []
 
@@ -184,15 +185,15 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
-        ([0, 0], [0], r"training split has one class only \(0\)"),
+        ([0, 0], [0], "the training split: all its 4 images are of one class"),
         ([0, -1], [0], "images without labels"),
         ([0, 1], [0, -1], "images without labels"),
-        ([0, 1], [0, 5], "such as 5"),
+        ([0, 1], [0, 5], "the first is label 5"),
     ],
 )
 def test_labels_that_do_not_do(train, test, message):
     with pytest.raises(ValueError, match=message) as caught:
-        open_splits(coloured(2, labels=train), coloured(2, labels=test), recipe_with())
+        open_splits(coloured(2, labels=train), coloured(2, labels=test), settings_with())
     assert "\n" not in str(caught.value)
 
 
@@ -238,17 +239,17 @@ def test_an_unusable_twin_is_one_line(export_folder, damage, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"classifier_lr": 0.0}, "--classifier_lr=0.0: expected more than 0"),
-        ({"encoder_lr": -1.0}, "--encoder_lr=-1.0: expected at least 0"),
+        ({"classifier_lr": 0.0}, "--classifier_lr=0.0: expected a number, more than 0"),
+        ({"encoder_lr": -1.0}, "--encoder_lr=-1.0: expected a number, at least 0"),
         ({"encoder_lr": float("nan")}, "--encoder_lr=nan: "),
         ({"epochs": 0}, "--epochs=0: "),
         ({"batch_size": 0}, "--batch_size=0: "),
-        ({"momentum": 1.5}, "--momentum=1.5: expected at least 0 and at most 1"),
-        ({"fraction": 0.0}, "--fraction=0.0: expected more than 0 and at most 1"),
+        ({"momentum": 1.5}, "--momentum=1.5: expected a number, at least 0 and less than 1"),
+        ({"fraction": 0.0}, "--fraction=0.0: expected a number, more than 0 and at most 1"),
         ({"centre_crop": 1.2}, "--centre_crop=1.2: "),
         ({"crop_area_min": 0.0}, "--crop_area_min=0.0: "),
     ],
 )
-def test_recipes_are_checked(changes, message):
+def test_settings_are_checked(changes, message):
     with pytest.raises(ValueError, match=message):
-        FineTuneRecipe(**changes)
+        FineTuneSettings(**changes)

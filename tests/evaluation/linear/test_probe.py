@@ -10,10 +10,10 @@ from msbreg_tf.data.sources.sample import load_sample
 from msbreg_tf.evaluation.linear import classifiers as classifiers_module
 from msbreg_tf.evaluation.linear.classifiers import Classifiers, fit_classifiers, rate_factor
 from msbreg_tf.evaluation.linear.probe import choose_point, linear_probe
-from msbreg_tf.evaluation.linear.settings import LinearRecipe
+from msbreg_tf.evaluation.linear.settings import LinearSettings
 from msbreg_tf.evaluation.subsets import stratified_holdout
 
-SMALL = LinearRecipe(learning_rates=(0.1, 0.3), weight_decays=(1e-3, 1e-1), epochs=10)
+SMALL = LinearSettings(learning_rates=(0.1, 0.3), weight_decays=(1e-3, 1e-1), epochs=10)
 
 
 @pytest.fixture(scope="module")
@@ -38,18 +38,12 @@ def blobs(num_classes=7, per_class=30, size=5, noise=1.0, seed=0):
     return features.astype(np.float32), labels
 
 
-def fit(features, labels, points, **changes):
-    settings = {
-        "num_classes": int(labels.max()) + 1,
-        "epochs": 10,
-        "batch_size": 64,
-        "momentum": 0.9,
-        "schedule": "cosine",
-        "standardize": True,
-        "seed": 0,
-        **changes,
-    }
-    return fit_classifiers(features, labels, np.arange(len(labels)), points, **settings)
+def fit(features, labels, points, on_epoch=None, resume_folder=None, **changes):
+    settings = LinearSettings(**{"epochs": 10, "batch_size": 64, **changes})
+    rows = np.arange(len(labels))
+    return fit_classifiers(
+        features, labels, rows, points, settings, on_epoch=on_epoch, resume_folder=resume_folder
+    )
 
 
 def standardized(features, like):
@@ -81,15 +75,17 @@ def test_reaches_the_minimum_that_sklearn_finds(photographs):
 
 def test_the_protocol_agrees_with_sklearn(photographs):
     features, labels, test_features, test_labels = photographs
-    recipe = LinearRecipe(learning_rates=(0.1, 0.3), weight_decays=(1e-3, 1e-2, 1e-1), epochs=120)
-    result = linear_probe(*photographs, recipe)
-    kept, held = stratified_holdout(labels, recipe.validation_fraction, recipe.seed)
+    settings = LinearSettings(
+        learning_rates=(0.1, 0.3), weight_decays=(1e-3, 1e-2, 1e-1), epochs=120
+    )
+    result = linear_probe(*photographs, settings)
+    kept, held = stratified_holdout(labels, settings.validation_fraction, settings.seed)
 
     def score_on_validation(decay):
         fitted = sklearn_fit(features[kept], labels[kept], decay)
         return fitted.score(standardized(features[held], features[kept]), labels[held])
 
-    best = max(recipe.weight_decays, key=score_on_validation)
+    best = max(settings.weight_decays, key=score_on_validation)
     assert result.choice.weight_decay == best
     final = sklearn_fit(features, labels, best)
     accuracy = final.score(standardized(test_features, features), test_labels)
@@ -120,6 +116,34 @@ def test_two_steps_by_hand():
         np.testing.assert_allclose(trained.bias[columns], bias, atol=1e-6)
         penalty = decay / 2 * np.square(kernel).sum()
         assert trained.penalties()[point] == pytest.approx(penalty, rel=1e-5)
+
+
+def test_every_setting_of_the_training_by_hand():
+    """Momentum, batches, schedule, standardisation, order and decay, step by step in NumPy."""
+    features, labels = blobs()
+    settings = LinearSettings(
+        epochs=3, batch_size=40, momentum=0.5, schedule="steps", standardize=False, seed=6
+    )
+    classes, (rate, decay) = int(labels.max()) + 1, (0.2, 0.05)
+    kernel, bias = np.zeros([features.shape[1], classes]), np.zeros(classes)
+    velocities = [np.zeros_like(kernel), np.zeros_like(bias)]
+    steps, step = len(labels) // 40, 0
+    for epoch in range(3):
+        order = np.random.default_rng([6, epoch]).permutation(len(labels))
+        for batch in order[: steps * 40].reshape(steps, 40):
+            x, truth = features[batch], np.eye(classes)[labels[batch]]
+            logits = x @ kernel + bias
+            shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+            residual = (shares / shares.sum(axis=1, keepdims=True) - truth) / 40
+            gradients = [x.T @ residual + decay * kernel, residual.sum(axis=0)]
+            velocities = [0.5 * v + g for v, g in zip(velocities, gradients)]
+            factor = 0.1 ** (3 * step // (3 * steps))
+            kernel = kernel - rate * factor * velocities[0]
+            bias = bias - rate * factor * velocities[1]
+            step += 1
+    trained = fit_classifiers(features, labels, np.arange(len(labels)), [(rate, decay)], settings)
+    np.testing.assert_allclose(trained.kernel, kernel, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(trained.bias, bias, rtol=1e-3, atol=1e-5)
 
 
 def test_points_do_not_touch_one_another():
@@ -192,26 +216,26 @@ def test_validation_is_on_rows_that_were_not_trained_on():
     rng = np.random.default_rng(0)
     features = rng.normal(size=[200, 300]).astype(np.float32)
     labels = np.arange(200) % 5
-    recipe = LinearRecipe(learning_rates=(0.03, 0.1), weight_decays=(0.0,), validation_fraction=0.3)
-    assert linear_probe(features, labels, features, labels, recipe).top1 == 1
-    assert max(choose_point(features, labels, recipe).validation_top1.values()) < 0.4
+    settings = LinearSettings(
+        learning_rates=(0.03, 0.1), weight_decays=(0.0,), validation_fraction=0.3
+    )
+    assert linear_probe(features, labels, features, labels, settings).top1 == 1
+    assert max(choose_point(features, labels, settings).validation_top1.values()) < 0.4
 
 
 def test_rows_left_out_do_not_matter():
     features, labels = blobs()
     kept, held = stratified_holdout(labels, 0.2, 0)
     features[held] = np.nan
-    settings = {"epochs": 3, "batch_size": 64, "momentum": 0.9, "schedule": "cosine", "seed": 0}
-    trained = fit_classifiers(
-        features, labels, kept, [(0.1, 0.0)], num_classes=7, standardize=True, **settings
-    )
+    settings = LinearSettings(epochs=3, batch_size=64)
+    trained = fit_classifiers(features, labels, kept, [(0.1, 0.0)], settings)
     assert np.isfinite(trained.kernel.numpy()).all()
 
 
 def test_chooses_the_point_that_works():
     # 1e-9 learns nothing, and 0.1 · 1000 makes the weights grow by a factor in every step.
-    recipe = LinearRecipe(learning_rates=(1e-9, 0.1), weight_decays=(1e-3, 1e3), epochs=30)
-    choice = choose_point(*blobs(noise=0.1), recipe)
+    settings = LinearSettings(learning_rates=(1e-9, 0.1), weight_decays=(1e-3, 1e3), epochs=30)
+    choice = choose_point(*blobs(noise=0.1), settings)
     assert (choice.learning_rate, choice.weight_decay) == (0.1, 1e-3)
     assert choice.validation_top1[0.1, 1e-3] > 0.9
     assert choice.validation_top1[0.1, 1e3] == 0
@@ -219,8 +243,8 @@ def test_chooses_the_point_that_works():
 
 
 def test_of_equal_accuracies_the_lower_cross_entropy_wins():
-    recipe = LinearRecipe(learning_rates=(0.1,), weight_decays=(1.0, 1e-3, 0.1))
-    choice = choose_point(*blobs(num_classes=2, noise=0.01), recipe)
+    settings = LinearSettings(learning_rates=(0.1,), weight_decays=(1.0, 1e-3, 0.1))
+    choice = choose_point(*blobs(num_classes=2, noise=0.01), settings)
     assert set(choice.validation_top1.values()) == {1.0}
     assert choice.weight_decay == 1e-3
 
@@ -228,7 +252,7 @@ def test_of_equal_accuracies_the_lower_cross_entropy_wins():
 def test_convergence_is_told_from_other_learning_rates():
     features, labels = blobs()
     rates = (0.03, 0.1, 0.3)
-    long = LinearRecipe(rates, weight_decays=(1e-2,), epochs=100, batch_size=32)
+    long = LinearSettings(rates, weight_decays=(1e-2,), epochs=100, batch_size=32)
     assert choose_point(features, labels, long).converged is True
     short = dataclasses.replace(long, epochs=1)
     assert choose_point(features, labels, short).converged is False
@@ -238,11 +262,13 @@ def test_convergence_is_told_from_other_learning_rates():
 
 def test_a_single_point_is_not_validated(monkeypatch):
     monkeypatch.setattr("msbreg_tf.evaluation.linear.probe.stratified_holdout", None)
-    recipe = LinearRecipe(learning_rates=(0.2,), weight_decays=(1e-4,), schedule="steps", epochs=5)
-    result = linear_probe(*blobs(), *blobs(seed=1), recipe)
+    settings = LinearSettings(
+        learning_rates=(0.2,), weight_decays=(1e-4,), schedule="steps", epochs=5
+    )
+    result = linear_probe(*blobs(), *blobs(seed=1), settings)
     assert result.choice.validation_top1 == {}
     assert result.top1 < result.top5 < 1
-    assert recipe.protocol()["chosen_on"].startswith("nothing")
+    assert settings.protocol()["chosen_on"].startswith("nothing")
 
 
 def test_the_same_seed_gives_the_same_result():
@@ -293,12 +319,17 @@ def broken_inputs():
     one, missing = np.zeros_like(labels), np.where(labels == 2, -1, labels)
     return {
         "209 training features for 210": (features[1:], labels, features, labels),
-        "training split has one class only": (features, one, features, one),
+        "the training split: all its 210 images are of one class": (features, one, features, one),
         "training split has images without labels": (features, missing, features, labels),
         "test split has images without labels": (features, labels, features, missing),
-        "such as 7": (features, labels, features, labels + 1),
-        "some training features are not finite": (nan, labels, features, labels),
-        "some test features are not finite": (features, labels, nan, labels),
+        "1 of its classes are not in the training split, the first is label 7": (
+            features,
+            labels,
+            features,
+            labels + 1,
+        ),
+        "1 of 210 training features are not finite": (nan, labels, features, labels),
+        "1 of 210 test features are not finite": (features, labels, nan, labels),
         "not of the same encoder": (features, labels, features[:, 1:], labels),
         "test split has no images": (features, labels, features[:0], labels[:0]),
     }
@@ -313,15 +344,18 @@ def test_bad_input_is_one_line(message):
 
 @pytest.mark.parametrize("rates", [(1e30,), (1e30, 2e30)])
 def test_divergence_is_one_line(rates):
-    recipe = LinearRecipe(learning_rates=rates, weight_decays=(1.0,), epochs=2)
+    settings = LinearSettings(learning_rates=rates, weight_decays=(1.0,), epochs=2)
     with pytest.raises(ValueError, match=r"--learning_rates=.*diverged"):
-        linear_probe(*blobs(), *blobs(seed=1), recipe)
+        linear_probe(*blobs(), *blobs(seed=1), settings)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"learning_rates": (0.1, 0.0)}, "--learning_rates=0.1,0.0: expected numbers above 0"),
+        (
+            {"learning_rates": (0.1, 0.0)},
+            "--learning_rates=0.1,0.0: expected numbers joined",
+        ),
         ({"learning_rates": ()}, "--learning_rates="),
         ({"weight_decays": (-1e-4,)}, "--weight_decays=-0.0001: "),
         ({"epochs": 0}, "--epochs=0: "),
@@ -332,6 +366,6 @@ def test_divergence_is_one_line(rates):
         ({"validation_fraction": 1.0}, "--validation_fraction=1.0: "),
     ],
 )
-def test_recipes_are_checked(changes, message):
+def test_settings_are_checked(changes, message):
     with pytest.raises(ValueError, match=message):
-        LinearRecipe(**changes)
+        LinearSettings(**changes)

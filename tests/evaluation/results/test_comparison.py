@@ -62,7 +62,7 @@ def test_runs_that_differ_in_their_seed_alone_become_one_row():
     ]
     runs.append(result("byol-seed0@9", 7.0, KNN | {"k": 200}, method="byol", seed=0))
     one, other = "knn top-1 % k=20", "knn top-1 % k=200"
-    assert cells(compare(runs, over_seeds=True)) == {
+    assert cells(compare(runs, over_seeds=True, deciding={"method", "seed"})) == {
         "byol, 2 seeds": {one: "41.50 ± 2.12", other: "1 of 2 measured"},
         "msbreg-seed0@9": {one: 50.0},
         "theirs": {one: 1.0},  # nobody knows their settings

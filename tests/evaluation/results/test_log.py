@@ -12,7 +12,6 @@ from msbreg_tf.evaluation.results.log import (
     default_results_path,
     read_results,
     run_name,
-    table,
 )
 from tests.evaluation.exports import save_tiny
 
@@ -129,22 +128,6 @@ def test_without_an_encoder_the_run_needs_a_name(path):
 def test_names_and_places_of_runs(export, name, results):
     assert run_name(export) == name
     assert default_results_path(export) == results
-
-
-def test_a_table_is_aligned():
-    rows = [
-        {"run": "raw pixels", "k": 20, "top-1 %": 7.5},
-        {"run": "first", "top-1 %": None, "note": "collapsed"},
-    ]
-    assert table(rows).splitlines() == [
-        "run          k  top-1 %  note",
-        "raw pixels  20     7.50  –",
-        "first        –        –  collapsed",
-    ]
-
-
-def test_a_table_of_nothing_is_empty():
-    assert table([]) == ""
 
 
 def test_lines_are_json_that_other_programs_read(encoder, path):

@@ -112,5 +112,5 @@ def test_user_errors(unit, loss):
         loss(unit(3, 6), unit(3, 6))
     with pytest.raises(ValueError, match="that of p"):
         loss(unit(3, 2, 6), unit(3, 2, 1))
-    with pytest.raises(ValueError, match="--centroid=mean"):
+    with pytest.raises(ValueError, match=r"^centroid=mean"):
         multiview_centroid_loss(unit(3, 2, 6), unit(3, 2, 6), "mean")

@@ -152,7 +152,7 @@ def test_sixteen_bits_are_computed_in_float32(unit):
 
 
 def test_user_errors(unit):
-    with pytest.raises(ValueError, match="--singular_value_form=cubes"):
+    with pytest.raises(ValueError, match=r"^form=cubes: expected values or squares"):
         singular_value_loss(unit(5, 4), "cubes")
     with pytest.raises(ValueError, match=r"\[M, D\]"):
         singular_value_loss(unit(5, 2, 4))

@@ -3,7 +3,8 @@
 import re
 
 from msbreg_tf.run.config import config_from_settings
-from msbreg_tf.run.plan import Length, describe
+from msbreg_tf.run.length import Length
+from msbreg_tf.run.plan import describe
 from tests.data.conftest import memory_source
 from tests.tiny import tiny_model
 
@@ -34,10 +35,11 @@ def test_steps_batch_and_learning_rate():
 
 
 def test_what_a_method_leaves_out_is_named():
-    assert "not used" not in plan_of()["loss"]
-    for method in ("byol", "byol_uniform"):
-        loss = plan_of(method=method, num_views=2)["loss"]
-        assert loss.endswith("(--lambda_s, --lambda_b not used)")
+    weights = {"lambda_s": 0.1, "lambda_b": 0.2}
+    assert plan_of(**weights)["loss"] == "msbreg: centroid + 0.1 singular_value + 0.2 brownian"
+    for method, formula in (("byol", "centroid"), ("byol_uniform", "centroid + uniformity")):
+        loss = plan_of(method=method, num_views=2, **weights)["loss"]
+        assert loss == f"{method}: {formula} (--lambda_s, --lambda_b not used)"
 
 
 def test_length_rounds_the_warm_up_and_drops_the_rest_of_an_epoch():

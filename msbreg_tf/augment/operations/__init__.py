@@ -1,0 +1,1 @@
+"""What a view undergoes; one file for each operation, and their table."""

@@ -1,0 +1,125 @@
+"""`python -m tools.compare`: several runs side by side."""
+
+import dataclasses
+import glob
+import os
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+from msbreg_tf.commands.cli import Command
+from msbreg_tf.run.config import Config
+from msbreg_tf.settings import Settings, setting
+
+_WIDTH = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareSettings(Settings):
+    """Which results, and how they are shown."""
+
+    runs: tuple[str, ...] = setting(
+        (),
+        "Runs' folders or results.jsonl files, joined by commas; * stands for any characters of a "
+        "name.",
+    )
+    metric: Optional[str] = setting(
+        None, "Only this metric, and only if it was measured by one protocol: 'top-1 %'."
+    )
+    where: tuple[str, ...] = setting(
+        (),
+        "Only protocols with these settings, joined by commas: name=knn,k=20,dataset=cifar10.",
+    )
+    over_seeds: bool = setting(
+        False,
+        "One row for all runs that differ in nothing but the seed: mean ± standard deviation.",
+    )
+    published: bool = setting(True, "Show the paper's values beside ours.")
+
+
+def _run(settings: CompareSettings) -> None:
+    conditions = [_condition(text) for text in settings.where]
+    if not settings.runs:
+        raise ValueError("--runs is missing: give runs' folders, --runs=runs/first,runs/second.")
+
+    from msbreg_tf.evaluation.results.comparison import compare, described, difference
+    from msbreg_tf.evaluation.results.log import read_results
+    from msbreg_tf.evaluation.results.published import PUBLISHED
+    from msbreg_tf.evaluation.results.text import table
+
+    results = [result for path in _paths(settings.runs) for result in read_results(path)]
+    chosen = [
+        result
+        for result in results
+        if _fits(result, conditions) and settings.metric in (None, result["metric"])
+    ]
+    if not chosen:
+        raise ValueError(f"none of the {len(results)} results fits. {_choices(results)}")
+    comparison = compare(
+        chosen,
+        PUBLISHED if settings.published else (),
+        settings.over_seeds,
+        deciding=Config().result_settings().keys(),
+    )
+    columns = comparison.columns
+    if settings.metric is not None and len(columns) > 1:
+        raise ValueError(
+            f"--metric={settings.metric}: measured by {len(columns)} unlike protocols: "
+            f"{difference(columns)}. Choose one with --where, such as --where=NAME=VALUE."
+        )
+    print(table(comparison.rows))
+    for column in columns:
+        if column.differing:
+            print(f"\n{column.heading}\n{_indented(described(column.differing))}")
+    title = "All columns" if len(columns) > 1 else "Protocol"
+    print(f"\n{title}\n{_indented(described(comparison.common))}")
+    for note in comparison.notes:
+        print(f"\n{note}")
+
+
+def _indented(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, initial_indent="  ", subsequent_indent="  ")
+
+
+def _paths(runs: Sequence[str]) -> list[str]:
+    """The results files that `--runs` names, each once."""
+    paths = []
+    for run in runs:
+        pattern = os.path.expanduser(run)
+        if glob.has_magic(pattern):
+            # A folder that is only there because of the * may be without results.
+            found = [path for path in map(_results_of, sorted(glob.glob(pattern))) if path]
+            if not found:
+                raise ValueError(f"--runs={run}: no results.jsonl there. Evaluate a run first.")
+            paths += found
+        else:
+            is_folder = os.path.isdir(pattern)
+            paths.append(os.path.join(pattern, "results.jsonl") if is_folder else pattern)
+    return list(dict.fromkeys(paths))
+
+
+def _results_of(path: str) -> Optional[str]:
+    """The results file that a path is or holds; None if there is none."""
+    path = os.path.join(path, "results.jsonl") if os.path.isdir(path) else path
+    is_results = os.path.basename(path) == "results.jsonl" and os.path.exists(path)
+    return path if is_results else None
+
+
+def _condition(text: str) -> tuple[str, str]:
+    name, equals, value = (part.strip() for part in text.partition("="))
+    if not (name and equals):
+        raise ValueError(f"--where={text}: expected NAME=VALUE, such as --where=name=knn,k=20.")
+    return name, value
+
+
+def _fits(result: Mapping[str, Any], conditions: Sequence[tuple[str, str]]) -> bool:
+    protocol = result["protocol"]
+    return all(name in protocol and str(protocol[name]) == value for name, value in conditions)
+
+
+def _choices(results: Sequence[Mapping[str, Any]]) -> str:
+    found = sorted({f"{result['protocol']['name']} {result['metric']}" for result in results})
+    return f"There are: {', '.join(found)}." if found else "The files are empty."
+
+
+COMMAND = Command((CompareSettings,), _run)

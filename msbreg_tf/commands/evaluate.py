@@ -1,0 +1,92 @@
+"""Every evaluation of an export: load it, measure, show, record."""
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Optional
+
+from msbreg_tf.commands.cli import Command
+from msbreg_tf.evaluation.protocols.protocol import Protocol, Report, Subject
+from msbreg_tf.evaluation.protocols.table import PROTOCOLS
+from msbreg_tf.settings import Settings
+
+if TYPE_CHECKING:
+    from msbreg_tf.evaluation.features.exported import ExportedEncoder
+
+
+def command(name: str) -> Command:
+    """The command that measures by the protocol `name`.
+
+    Raises:
+      ValueError: there is no such protocol.
+    """
+    if name not in PROTOCOLS:
+        raise ValueError(f"protocol={name}: expected one of {', '.join(PROTOCOLS)}.")
+    protocol = PROTOCOLS[name]
+    run = functools.partial(_run, protocol)
+    return Command((*protocol.shared, protocol.settings), run, protocol.defaults)
+
+
+def _run(protocol: Protocol, *groups: Settings) -> None:
+    *shared, own = groups
+    given = {name: value for group in shared for name, value in group.values().items()}
+    encoder = load_export(given["saved_model"])
+    subject = Subject(encoder, side_of(encoder, given["image_size"]), given)
+    report = protocol.measure(own, subject)
+    print(report.text)
+    print(f"Appended to {_record(report, encoder, given)}")
+    report.on_recorded()
+
+
+def load_export(saved_model: Optional[str]) -> "ExportedEncoder":
+    """The encoder that `--saved_model` names.
+
+    Raises:
+      ValueError: none is named, or it can't be loaded.
+    """
+    if not saved_model:
+        raise ValueError(
+            "--saved_model is missing: give an export, for example "
+            "--saved_model=runs/quickstart/export/STEP."
+        )
+    from msbreg_tf.evaluation.features.exported import load_encoder
+
+    return load_encoder(saved_model)
+
+
+def side_of(encoder: "ExportedEncoder", wanted: Optional[int]) -> int:
+    """Side S in pixels that images are brought to: `--image_size`, else the export's.
+
+    Raises:
+      ValueError: neither is known, or they differ.
+    """
+    exported = encoder.image_size
+    if wanted is None and exported is None:
+        raise ValueError(
+            f"--image_size is missing: the export {encoder.path} does not say for which size it "
+            "was trained."
+        )
+    if wanted and exported and wanted != exported:
+        raise ValueError(
+            f"--image_size={wanted}: the export is for {exported} pixels and would resize again. "
+            "Remove the flag."
+        )
+    return wanted or exported
+
+
+def _record(report: Report, encoder: "ExportedEncoder", given: Mapping[str, Any]) -> str:
+    """Appends a line for each value; returns the file."""
+    from msbreg_tf.evaluation.results.log import append_result, default_results_path
+
+    path = given["results"] or default_results_path(given["saved_model"])
+    for measurement in report.measurements:
+        for metric, value in measurement.values.items():
+            append_result(
+                path,
+                metric=metric,
+                value=value,
+                protocol=measurement.protocol,
+                encoder=encoder,
+                run=given["run_name"],
+                details=measurement.details,
+            )
+    return path

@@ -1,0 +1,70 @@
+"""Which images, as settings. Nothing here imports TensorFlow."""
+
+import dataclasses
+import re
+from typing import Optional
+
+from msbreg_tf.settings import Settings, setting
+
+MIB = 2**20  # bytes, for the settings that end in _mb
+_SERVICE_ADDRESS = re.compile(r"grpc://(\[[0-9a-fA-F:.]+\]|[^/:\s\[\]]+):\d{1,5}")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSettings(Settings):
+    """Which images."""
+
+    dataset: str = setting(
+        "sample",
+        "Images to train on: a TFDS name (cifar10, stl10, imagenet2012, …); 'sample', the CIFAR-10 "
+        "images shipped with the project; 'folder', any folder of images given by --data_dir; or "
+        "'imagenet100', CMC's 100 classes of imagenet2012.",
+    )
+    split: str = setting(
+        "train",
+        "Split to train on, in TFDS notation: 'train', 'train+unlabelled', 'train[:10%]'. "
+        "For --dataset=folder it must stay 'train': every image under --data_dir is used.",
+    )
+    data_dir: Optional[str] = setting(
+        None,
+        "Where the data lies: the TFDS directory (default: TFDS's own, ~/tensorflow_datasets), or "
+        "the folder of images for --dataset=folder.",
+        changes_result=False,
+    )
+    image_size: int = setting(32, "Side of a view.", unit="pixels", low=8)
+    cache_mb: int = setting(
+        4096,
+        "Hold the encoded images in memory if they need at most this much; else stream them from "
+        "disk through a shuffle buffer.",
+        unit="MiB",
+        low=0,
+    )
+    shuffle_buffer: int = setting(
+        16384, "Size of the shuffle buffer when the data set is streamed.", unit="images", low=1
+    )
+    data_service: Optional[str] = setting(
+        None,
+        "Dispatcher of a tf.data service whose workers read, decode and augment the images: "
+        "grpc://HOST:PORT, as `python -m tools.data_service` prints it. Results are the same.",
+        changes_result=False,
+    )
+    service_buffer_mb: int = setting(
+        4096,
+        "Memory for batches that came from --data_service and wait for their turn.",
+        unit="MiB",
+        low=1,
+        changes_result=False,
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.data_service is not None and not is_service_address(self.data_service):
+            raise ValueError(
+                f"--data_service={self.data_service}: expected grpc://HOST:PORT, for example "
+                "grpc://localhost:5050."
+            )
+
+
+def is_service_address(text: str) -> bool:
+    """Whether `text` is grpc://HOST:PORT."""
+    return _SERVICE_ADDRESS.fullmatch(text) is not None

@@ -1,0 +1,1 @@
+"""How an exported encoder is measured; one file for each protocol, and their table."""

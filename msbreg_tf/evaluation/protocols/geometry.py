@@ -1,0 +1,180 @@
+"""The shape of the features: Table 3's alignment and uniformity, the spectrum, and collapse."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from msbreg_tf.augment.settings import AugmentSettings
+from msbreg_tf.data.settings import DataSettings
+from msbreg_tf.evaluation.protocols.protocol import Measurement, Protocol, Report, Subject
+from msbreg_tf.evaluation.settings import (
+    BatchSettings,
+    ExportSettings,
+    RecordSettings,
+    TestSettings,
+)
+from msbreg_tf.settings import Settings, setting
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from msbreg_tf.augment.multiview import MultiViewAugmentation
+    from msbreg_tf.data.sources.source import Source
+    from msbreg_tf.evaluation.spectrum import Geometry
+
+
+@dataclasses.dataclass(frozen=True)
+class GeometrySettings(Settings):
+    """Which images, and their views."""
+
+    images: int = setting(
+        10000,
+        "Images measured, at most; chosen by --seed. The time for the uniformity grows with their "
+        "square.",
+        low=2,
+        changes_result=False,  # the number of images that there were is in the stamp
+    )
+    seed: int = setting(0, "Seed of the choice of images and of their views.", low=0)
+
+
+def measure(settings: GeometrySettings, subject: Subject) -> Report:
+    """Alignment, uniformity, spectra and a verdict on collapse; needs no labels."""
+    from msbreg_tf.augment.multiview import MultiViewAugmentation
+    from msbreg_tf.data.sources.table import open_source, place_of_split
+    from msbreg_tf.evaluation.spectrum import measure_geometry
+
+    given = subject.given
+    split, data_dir = place_of_split(given["dataset"], given["test_split"], given["data_dir"])
+    data = DataSettings(
+        dataset=given["dataset"], split=split, data_dir=data_dir, image_size=subject.image_size
+    )
+    augment = MultiViewAugmentation(AugmentSettings(), num_views=2, image_size=subject.image_size)
+    source = open_source(data)
+    features, fingerprint = _embed_views(settings, subject, source, augment)
+    found = measure_geometry(features[:, 0], features[:, 1])
+    stamp = _stamp(settings, subject, len(features), fingerprint, augment)
+    return _report(subject, found, stamp, source)
+
+
+def _embed_views(
+    settings: GeometrySettings, subject: Subject, source: "Source", augment: "MultiViewAugmentation"
+) -> tuple["np.ndarray", str]:
+    """Features of two views of each image, float32 [n, 2, F], and a fingerprint of the images."""
+    import numpy as np
+
+    features, digest = [], hashlib.sha256()
+    count = min(settings.images, source.num_images)
+    with tqdm(total=count, desc="embed", unit=" images", dynamic_ncols=True) as bar:
+        batches = _view_batches(source, augment, settings.seed, count, subject.given["batch_size"])
+        for views, hashes in batches:
+            flat = views.reshape(-1, *views.shape[2:])  # [b·2, S, S, 3]
+            features.append(subject.encoder.embed(flat).reshape(*views.shape[:2], -1))
+            digest.update(hashes.tobytes())
+            bar.update(len(views))
+    return np.concatenate(features), digest.hexdigest()[:16]
+
+
+def _view_batches(
+    source: "Source", augment: "MultiViewAugmentation", seed: int, count: int, batch_size: int
+) -> Iterator[tuple["np.ndarray", "np.ndarray"]]:
+    """Yields views, uint8 [b, 2, S, S, 3], and a hash of each of the images, int64 [b]."""
+    import tensorflow as tf
+
+    from msbreg_tf.augment.draws import image_draws
+    from msbreg_tf.data.pipeline.parallel import parallel_map
+    from msbreg_tf.data.pipeline.seeds import order_seed, views_seed
+
+    def look(index, record):
+        image = source.decode(record)
+        draws = image_draws(views_seed(seed, 0), index, 2)
+        views = augment({"images": image[tf.newaxis], "draws": draws[tf.newaxis]})["images"][0]
+        pixels = tf.io.serialize_tensor(image)
+        return views, tf.strings.to_hash_bucket_strong(pixels, 2**63 - 1, key=[1, 2])
+
+    chosen = source.ordered(order_seed(seed, 0)).take(count)
+    images_at_once = max(1, (batch_size + 1) // 2)
+    views = parallel_map(chosen, look).batch(images_at_once)
+    return views.prefetch(2).as_numpy_iterator()
+
+
+def _stamp(
+    settings: GeometrySettings,
+    subject: Subject,
+    count: int,
+    fingerprint: str,
+    augment: "MultiViewAugmentation",
+) -> dict[str, Any]:
+    from msbreg_tf.evaluation import spectrum
+
+    return {
+        "name": "geometry",
+        "network": "online encoder, frozen",
+        "features": "pooled, before the projector, over their norm",
+        "augmentation": {"two views of Table 1's family": augment.settings.stamp()},
+        "dataset": subject.given["dataset"],
+        "image_size": subject.image_size,
+        "test_split": subject.given["test_split"],
+        "test_fingerprint": fingerprint,
+        "test_images": count,
+        **settings.stamp(),
+        "alignment": "mean squared distance of the two views of an image",
+        "uniformity": "log mean exp(-2 d^2) over i != j, mean of first and of second views",
+        "spectrum": "singular values of all views' features over the root of their number",
+        "collapse": {
+            "complete": f"spread < {spectrum.COMPLETE_BELOW:g}",
+            "dimensional": f"centred effective rank < {spectrum.DIMENSIONAL_BELOW:g} of possible",
+        },
+    }
+
+
+def _report(subject: Subject, found: "Geometry", stamp: dict[str, Any], source: "Source") -> Report:
+    from msbreg_tf.evaluation.results.text import spectrum_bars
+
+    numbers = _numbers(found, subject.encoder.feature_size)
+    verdict = {"collapse": found.verdict, "reason": found.reason}
+    details = {
+        "effective rank": {"singular values": found.singular_values.tolist()},
+        "centred effective rank": {"singular values": found.centred_singular_values.tolist()},
+        "std per dimension": {"std": found.std.tolist()},
+    }
+    lines = [
+        *(f"Broken, another image was taken instead: {path}" for path in source.broken_files()),
+        f"Unit features of {stamp['test_images']:,} images of {source.name}, two views each",
+        *(
+            f"  {metric:<22} {value:10.4g}  {meaning}"
+            for metric, (value, meaning) in numbers.items()
+        ),
+        "\nCentred singular values (rank, value)",
+        spectrum_bars(found.centred_singular_values),
+        f"\nCollapse: {found.verdict}. {found.reason[0].upper()}{found.reason[1:]}",
+    ]
+    measurements = [
+        Measurement({metric: value}, stamp, verdict | details.get(metric, {}))
+        for metric, (value, _) in numbers.items()
+    ]
+    return Report("\n".join(lines), measurements)
+
+
+def _numbers(found: "Geometry", feature_size: int) -> dict[str, tuple[float, str]]:
+    """{metric: (value, what it means)}."""
+    std = found.std
+    return {
+        "alignment": (found.alignment, "mean squared distance of two views; less is closer"),
+        "uniformity": (found.uniformity, "log mean Gaussian potential; less is more uniform"),
+        "effective rank": (found.effective_rank, f"of {feature_size} dimensions"),
+        "centred effective rank": (found.centred_effective_rank, "the same without the mean"),
+        "spread": (found.spread, "mean squared distance from the mean, 0 to 1"),
+        "std per dimension": (
+            float(std.mean()),
+            f"mean; smallest {std.min():.2g}, largest {std.max():.2g}; on a uniform sphere "
+            f"{feature_size**-0.5:.2g}",
+        ),
+    }
+
+
+PROTOCOL = Protocol(
+    GeometrySettings, (ExportSettings, TestSettings, BatchSettings, RecordSettings), measure
+)

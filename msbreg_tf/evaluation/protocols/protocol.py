@@ -1,0 +1,137 @@
+"""What a protocol is: settings, a measurement of an export, and what it found.
+
+Nothing here imports TensorFlow before it is needed.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+
+from msbreg_tf.settings import Settings
+
+if TYPE_CHECKING:
+    from msbreg_tf.evaluation.features.cache import Features
+    from msbreg_tf.evaluation.features.exported import ExportedEncoder
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What is measured, and on which images.
+
+    Attributes:
+      encoder: the export.
+      image_size: side S in pixels that images are brought to.
+      given: {name: value} of the shared settings that the protocol takes; see `settings.py`.
+    """
+
+    encoder: "ExportedEncoder"
+    image_size: int
+    given: Mapping[str, Any]
+
+    @property
+    def cache_dir(self) -> Optional[str]:
+        """Folder of what is kept between evaluations; None for none."""
+        return os.path.expanduser(self.given["cache_dir"]) if self.given["cache_dir"] else None
+
+    def features(self, split: str) -> "Features":
+        """The features and labels of a split, from the cache if they are there."""
+        from msbreg_tf.evaluation.features.cache import split_features
+
+        return split_features(
+            self.encoder,
+            self.given["dataset"],
+            split,
+            self.given["data_dir"],
+            image_size=self.image_size,
+            cache_dir=self.cache_dir,
+            batch_size=self.given["batch_size"],
+        )
+
+    def train_and_test_features(self) -> tuple["Features", "Features"]:
+        """`features` of both splits.
+
+        Raises:
+          ValueError: there is one class only, or a class that only the test split has.
+        """
+        from msbreg_tf.evaluation.labels import check_classes
+
+        names = [f"--{flag}={self.given[flag]}" for flag in ("train_split", "test_split")]
+        train = self.features(self.given["train_split"])
+        check_classes(train.labels, names=names)
+        test = self.features(self.given["test_split"])
+        check_classes(train.labels, test.labels, names=names)
+        return train, test
+
+    def images_stamp(self, train: "Features", test: "Features") -> dict[str, Any]:
+        """Which images were used, for the stamp of a protocol that has both splits.
+
+        Args:
+          train: has `split_fingerprint` and `labels`.
+          test: likewise.
+        """
+        return {
+            "dataset": self.given["dataset"],
+            "image_size": self.image_size,
+            "train_split": self.given["train_split"],
+            "train_fingerprint": train.split_fingerprint,
+            "train_images": len(train.labels),
+            "test_split": self.given["test_split"],
+            "test_fingerprint": test.split_fingerprint,
+            "test_images": len(test.labels),
+        }
+
+    def frozen_stamp(self, name: str, train: "Features", test: "Features") -> dict[str, Any]:
+        """The beginning of the stamp of a protocol on frozen features."""
+        return {
+            "name": name,
+            "network": "online encoder, frozen",
+            "features": "pooled, before the projector",
+            "augmentation": "none",
+            **self.images_stamp(train, test),
+        }
+
+
+class Measurement(NamedTuple):
+    """Values that one protocol gave.
+
+    Attributes:
+      values: {metric, with its unit: value}.
+      protocol: the stamp: all that decides how they were measured, as plain JSON values.
+      details: what else was found, as plain JSON values.
+    """
+
+    values: Mapping[str, float]
+    protocol: Mapping[str, Any]
+    details: Optional[Mapping[str, Any]] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a measurement found.
+
+    Attributes:
+      text: what a person is shown.
+      measurements: what is recorded.
+      on_recorded: called once they are.
+    """
+
+    text: str
+    measurements: Sequence[Measurement]
+    on_recorded: Callable[[], None] = lambda: None
+
+
+class Protocol(NamedTuple):
+    """A row of `PROTOCOLS`.
+
+    Attributes:
+      settings: the protocol's own.
+      shared: the groups of `evaluation/settings.py` that it takes.
+      measure: (own settings, subject) → what was found.
+      defaults: {flag: value} where the default of a shared setting differs.
+    """
+
+    settings: type[Settings]
+    shared: tuple[type[Settings], ...]
+    measure: Callable[[Any, Subject], Report]
+    defaults: Mapping[str, Any] = {}

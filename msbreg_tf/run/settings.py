@@ -1,0 +1,68 @@
+"""Where and how a run works, as settings. Nothing here imports TensorFlow."""
+
+import dataclasses
+from typing import Optional
+
+from msbreg_tf.settings import Settings, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSettings(Settings):
+    """Where and how a run works; most of it does not change the result."""
+
+    workdir: Optional[str] = setting(
+        None,
+        "Folder of this run: checkpoints, logs and exports. Start the same command again and it "
+        "continues from the last checkpoint.",
+        changes_result=False,
+    )
+    seed: int = setting(
+        0, "Seed of initial weights, order, views and noise.", low=0, high=2**31 - 1
+    )
+    mixed_precision: bool = setting(
+        False,
+        "Compute in 16 bits, losses and weights in 32: float16 with loss scaling on GPUs, bfloat16 "
+        "on CPUs.",
+    )
+    strategy: str = setting(
+        "auto",
+        "Devices: 'one' uses the first; 'mirrored' all visible GPUs, or CPU devices where there is "
+        "none; 'auto' is mirrored where there are several GPUs or --cpu_devices. 'multi_worker' "
+        "trains on several machines: start the same command on each, with TF_CONFIG set or under "
+        "Slurm's srun, and a --workdir that all see; 'auto' does so too if TF_CONFIG names several "
+        "workers. Results are the same up to rounding, except for --accumulate_steps.",
+        choices=("auto", "one", "mirrored", "multi_worker"),
+        changes_result=False,
+    )
+    cpu_devices: int = setting(
+        1,
+        "Devices to split the CPU into, to try several replicas without GPUs, which are then "
+        "hidden. For --strategy=mirrored and auto.",
+        low=1,
+        changes_result=False,
+    )
+    checkpoint_every: int = setting(
+        500, "How often a checkpoint is saved.", unit="steps", low=1, changes_result=False
+    )
+    keep_checkpoints: int = setting(
+        3,
+        "Newest checkpoints to keep; at least 2, so that a damaged one can fall back.",
+        low=2,
+        changes_result=False,
+    )
+    log_every: int = setting(
+        10, "How often metrics.jsonl gets a line and TensorBoard a point.", unit="steps", low=1
+    )
+    knn_every: int = setting(
+        0,
+        "How often k-NN evaluates the encoder during training; 0 is never. It needs labels.",
+        unit="epochs",
+        low=0,
+    )
+    knn_train_split: str = setting("train", "Labelled split that k-NN looks its neighbours up in.")
+    knn_images: int = setting(
+        10000,
+        "Images of each labelled split that k-NN uses, at most, held in memory.",
+        low=1,
+    )
+    knn_test_split: str = setting("test", "Labelled split that k-NN classifies.")

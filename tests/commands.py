@@ -1,0 +1,27 @@
+"""Every entry point and its command."""
+
+from msbreg_tf.commands import (
+    compare,
+    data_service,
+    embed,
+    evaluate,
+    parity,
+    preview_views,
+    quickstart,
+    train,
+)
+
+COMMANDS = {
+    "msbreg_tf.train": train.COMMAND,
+    "tools.compare": compare.COMMAND,
+    "tools.data_service": data_service.COMMAND,
+    "tools.embed": embed.COMMAND,
+    "tools.finetune": evaluate.command("finetune"),
+    "tools.geometry": evaluate.command("geometry"),
+    "tools.knn_eval": evaluate.command("knn"),
+    "tools.linear_eval": evaluate.command("linear"),
+    "tools.parity": parity.COMMAND,
+    "tools.preview_views": preview_views.COMMAND,
+    "tools.quickstart": quickstart.COMMAND,
+    "tools.svm_eval": evaluate.command("svm"),
+}
