@@ -1,0 +1,119 @@
+"""What README and docs show: every command is read by its tool, every Python block is run."""
+
+import glob
+import os
+import pathlib
+import re
+import shlex
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from msbreg_tf.commands import cli
+from msbreg_tf.networks.resnet import build_resnet
+from msbreg_tf.run.export import export_encoder
+from tests.commands import COMMANDS
+
+ROOT = pathlib.Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
+PAGES += [ROOT / "METHOD.md", ROOT / "RESULTS.md"]
+
+
+def blocks(page, *languages):
+    """The fenced blocks of a page in these languages."""
+    text = page.read_text()
+    return re.findall(rf"^```(?:{'|'.join(languages)})\n(.*?)^```", text, re.M | re.S)
+
+
+def commands():
+    """(page, command line) of everything that starts an entry point, also in loops and scripts."""
+    found = []
+    for page in PAGES:
+        for block in blocks(page, "sh", "bash"):
+            for line in block.replace("\\\n", " ").splitlines():
+                match = re.search(r"python -m ((?:msbreg_tf|tools)\.\w+)\s?(.*)", line)
+                if match:
+                    found.append((page.name, match[1], match[2].removesuffix("&").strip()))
+    return found
+
+
+def test_there_is_something_to_check():
+    pages = {page for page, _, _ in commands()}
+    assert {"README.md", "training.md", "evaluation.md", "machines.md", "RESULTS.md"} <= pages
+    assert len(commands()) > 30
+
+
+@pytest.mark.parametrize(("page", "module", "arguments"), commands())
+def test_every_command_is_read_by_its_tool(page, module, arguments, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    arguments = shlex.split(arguments, comments=True)
+    if "--help" not in arguments:
+        cli.read_flags(COMMANDS[module], [module, *arguments])
+
+
+def test_every_tool_exists_and_every_tool_is_known():
+    tools = {os.path.basename(path)[:-3] for path in glob.glob(str(ROOT / "tools" / "*.py"))}
+    assert {f"tools.{name}" for name in tools - {"__init__"}} == COMMANDS.keys() - {
+        "msbreg_tf.train"
+    }
+
+
+def test_every_link_to_a_file_leads_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_setting_in_backquotes_exists():
+    known = {f"--{name}" for command in COMMANDS.values() for name in cli.flag_names(command)}
+    known |= {"--flagfile", "--help", "--model_base_path", "--logdir", "--only"}
+    for page in PAGES:
+        for name in re.findall(r"`(--\w+)", page.read_text()):
+            assert name in known, f"{page.name}: {name}"
+
+
+@pytest.fixture
+def in_a_run(tmp_path, monkeypatch):
+    """A folder in which runs/quickstart/export/228 is an encoder with 128 features."""
+    monkeypatch.chdir(tmp_path)
+    encoder = build_resnet("resnet18", width=16, stem="cifar")
+    folder = "runs/quickstart/export/228"
+    os.makedirs(os.path.dirname(folder))
+    export_encoder(encoder, folder, image_size=32, metadata={})
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_a_run")
+def test_readmes_python_runs():
+    use, fine_tune = blocks(ROOT / "README.md", "python")
+    names = {}
+    exec(use, names)
+    assert names["features"].shape == (2, 128)
+    exec(fine_tune, names)
+    classifier = names["classifier"]
+    classifier.compile("sgd", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    before = classifier.layers[0].get_weights()[0].copy()
+    images = np.random.default_rng(0).integers(0, 256, [8, 32, 32, 3]).astype(np.float32)
+    classifier.fit(images, np.arange(8), verbose=0)
+    assert classifier(images).shape == (8, 10)
+    assert np.any(classifier.layers[0].get_weights()[0] != before)
+
+
+@pytest.mark.slow
+def test_the_librarys_python_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    parts, whole_run = blocks(ROOT / "docs" / "library.md", "python")
+    views = tf.zeros([2, 8, 2, 32, 32, 3], tf.uint8) + tf.range(8, dtype=tf.uint8)[
+        :, None, None, None, None
+    ] * tf.constant(20, tf.uint8)
+    names = {"views": tf.data.Dataset.from_tensor_slices(views)}
+    exec(parts, names)
+    assert int(names["model"].optimizer.iterations) == 2
+    small = '"split": "test", "batch_size": 250, "encoder_width": 4, "stem": "cifar", "epochs": 1,'
+    small += ' "warmup_epochs": 0, "workdir"'
+    code = whole_run.replace('"epochs": 12, "warmup_epochs": 1, "workdir"', small)
+    assert code != whole_run
+    exec(code, names)
+    assert os.path.exists(os.path.join(names["export"], "saved_model.pb"))
