@@ -10,8 +10,8 @@ from msbreg_tf.files.whole import write_text_whole
 
 # Version of what a training computes from its settings: seeds, views, losses, updates. Whoever
 # changes any of these counts it up, and a run that was begun before is not continued.
-# 1: until draws were folded from the name of their operation.
-ARITHMETIC = 1
+# 2: an operation's random numbers depend on its name, not on its place among the others.
+ARITHMETIC = 2
 
 
 class Workdir:

@@ -108,12 +108,12 @@ def toy_operation(monkeypatch):
     )
     new = {"fade": row, **OPERATIONS}
     monkeypatch.setattr(table, "OPERATIONS", new)
-    for module in ("colour", "multiview"):
+    for module in ("colour", "draws", "multiview"):
         monkeypatch.setattr(f"msbreg_tf.augment.{module}.OPERATIONS", new)
     return new
 
 
-def test_a_new_operation_is_seen(toy_operation):
+def test_a_new_operation_is_seen_and_moves_no_other(toy_operation, monkeypatch):
     seed, index = tf.constant([3, 5]), tf.constant(7, tf.int64)
     draws = image_draws(seed, index, 4)
     images = make_image(30, 40)[np.newaxis]
@@ -122,14 +122,24 @@ def test_a_new_operation_is_seen(toy_operation):
         layer = MultiViewAugmentation(settings, num_views=4, image_size=24)
         return layer({"images": images, "draws": draws[tf.newaxis]})["images"].numpy()[0]
 
-    faded = uniforms_of("fade", draws[tf.newaxis])["fade"].numpy()[0] < 0.6
-    assert 0 < faded.sum() < 4
+    fades = uniforms_of("fade", draws[tf.newaxis])["fade"].numpy()[0]
+    probability = float(np.median(fades))  # so that two of the four views fade
+    faded = fades < probability
     plain = {name: 0.0 for name in ("jitter_probability", "grey_probability")}
     plain |= {name: 0.0 for name in ("solarize_probability", "blur_probability")}
     off = views(WithFade(fade_probability=0.0, **plain), draws).astype(int)
-    on = views(WithFade(fade_probability=0.6, **plain), draws).astype(int)
+    on = views(WithFade(fade_probability=probability, **plain), draws).astype(int)
     assert np.abs(on[faded] - off[faded] / 2).max() <= 1
     np.testing.assert_array_equal(on[~faded], off[~faded])
+
+    with_it = views(WithFade(fade_probability=0.0), draws)
+    monkeypatch.undo()
+    old = image_draws(seed, index, 4)
+    for name in OPERATIONS:
+        start = columns()[name]
+        moved = slice(start.start + 3, start.stop + 3)
+        np.testing.assert_array_equal(old[:, start], draws[:, moved], err_msg=name)
+    np.testing.assert_array_equal(views(AugmentSettings(), old), with_it)
 
 
 def test_flags_and_help_know_a_new_operations_setting():
