@@ -21,7 +21,7 @@ import tensorflow as tf  # isort: skip
 from tensorflow import keras  # isort: skip
 from tensorflow.tsl.profiler.protobuf import xplane_pb2  # isort: skip
 
-from msbreg_tf.method.optimization import LARS  # isort: skip
+from msbreg_tf.method.lars import LARS  # isort: skip
 from msbreg_tf.commands import cli
 
 from msbreg_tf.run.build import build_model, precision_policy  # isort: skip

@@ -35,8 +35,8 @@ _HOMES = {
     "export_encoder": "run.export",
     # The method.
     "MSBReg": "method.model",
-    "LARS": "method.optimization",
-    "WarmupCosine": "method.optimization",
+    "LARS": "method.lars",
+    "WarmupCosine": "method.schedules",
     "multiview_centroid_loss": "method.losses.centroid",
     "singular_value_loss": "method.losses.singular_value",
     "brownian_diffusive_loss": "method.losses.brownian",

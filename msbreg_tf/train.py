@@ -6,7 +6,28 @@ Prints a plan, trains, and writes checkpoints, metrics.jsonl, TensorBoard logs a
 into --workdir. Start the same command again after an interruption: it continues exactly.
 """
 
-from msbreg_tf.commands import cli, train
+import sys
+
+from msbreg_tf.commands import cli
+from msbreg_tf.run.config import PARTS, Config
+from msbreg_tf.settings import Settings
+
+
+def _run(*parts: Settings) -> None:
+    config = Config(*parts)
+
+    from msbreg_tf.run.pretraining import train
+
+    train(config)
+
+
+COMMAND = cli.Command(PARTS, _run)
+
 
 if __name__ == "__main__":
-    train.leave_workers_at_exit(lambda: cli.run(train.COMMAND, __doc__))
+    try:
+        cli.run(COMMAND, __doc__)
+    except SystemExit as end:
+        if "msbreg_tf.distributed.workers" in sys.modules:  # not if the flags were wrong
+            sys.modules["msbreg_tf.distributed.workers"].leave_at_once(end)
+        raise

@@ -8,11 +8,11 @@ from msbreg_tf.commands import (
     parity,
     preview_views,
     quickstart,
-    train,
 )
+from msbreg_tf.train import COMMAND
 
 COMMANDS = {
-    "msbreg_tf.train": train.COMMAND,
+    "msbreg_tf.train": COMMAND,
     "tools.compare": compare.COMMAND,
     "tools.data_service": data_service.COMMAND,
     "tools.embed": embed.COMMAND,

@@ -9,10 +9,11 @@ import sys
 import pytest
 from absl import flags as absl_flags
 
-from msbreg_tf.commands import cli, evaluate, train
+from msbreg_tf.commands import cli, evaluate
 from msbreg_tf.errors import PreemptedError, RunFailedError
 from msbreg_tf.evaluation.protocols.table import PROTOCOLS
 from msbreg_tf.run.config import Config
+from msbreg_tf.train import COMMAND as TRAIN
 from tests.commands import COMMANDS
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -37,7 +38,7 @@ def run(*arguments, module="msbreg_tf.train"):
 
 def config_of(path):
     """The `Config` of a recipe."""
-    parts, _ = cli.read_flags(train.COMMAND, ["train", f"--flagfile={path}"])
+    parts, _ = cli.read_flags(TRAIN, ["train", f"--flagfile={path}"])
     return Config(*parts)
 
 
@@ -140,7 +141,7 @@ def test_importing_the_entry_points_defines_no_flags():
     code = (
         "from absl import flags, logging, app; before = set(flags.FLAGS);"
         "import msbreg_tf.train, tools.finetune, tools.parity, tools.quickstart, tools.compare;"
-        "import msbreg_tf.commands.train; print(sorted(set(flags.FLAGS) - before))"
+        "import msbreg_tf.commands.cli; print(sorted(set(flags.FLAGS) - before))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
@@ -166,7 +167,7 @@ def test_importing_the_entry_points_defines_no_flags():
 )
 def test_bad_flags_say_flag_value_and_what_was_expected(arguments, message):
     with pytest.raises(ValueError, match=re.escape(message)) as error:
-        cli.read_flags(train.COMMAND, ["train", *arguments])
+        cli.read_flags(TRAIN, ["train", *arguments])
     assert "\n" not in str(error.value)
 
 
@@ -181,11 +182,9 @@ def test_bad_flags_end_with_one_line_and_no_traceback():
 
 def test_switches_and_flags_after_the_flagfile():
     argv = ["train", "--flagfile=flags/stl10.cfg", "--lambda_b=0.25", "--mixed_precision"]
-    config = Config(*cli.read_flags(train.COMMAND, argv)[0])
+    config = Config(*cli.read_flags(TRAIN, argv)[0])
     assert (config.objective.lambda_b, config.run.mixed_precision) == (0.25, True)
-    parts, only_check = cli.read_flags(
-        train.COMMAND, ["train", "--nomixed_precision", "--only_check_args"]
-    )
+    parts, only_check = cli.read_flags(TRAIN, ["train", "--nomixed_precision", "--only_check_args"])
     assert (Config(*parts).run.mixed_precision, only_check) == (False, True)
 
 

@@ -61,7 +61,9 @@ def test_every_tool_exists_and_every_tool_is_known():
 
 def test_every_link_to_a_file_leads_somewhere():
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+        for target in re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", prose):
+            target = "".join(target)
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
 

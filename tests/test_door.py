@@ -20,7 +20,8 @@ def python(code):
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("name", msbreg_tf.__all__)
+# `train` is below: whoever has imported the command `msbreg_tf.train` sees that module instead.
+@pytest.mark.parametrize("name", [name for name in msbreg_tf.__all__ if name != "train"])
 def test_every_name_of_the_door_has_a_home_and_a_docstring(name):
     value = getattr(msbreg_tf, name)
     assert value.__name__ == name

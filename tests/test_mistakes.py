@@ -28,3 +28,9 @@ def test_there_are_enough_different_mistakes():
     assert len(MISTAKES) >= 22
     counts = collections.Counter((mistake.file, mistake.before) for mistake in MISTAKES)
     assert max(counts.values()) == 1
+
+
+def test_contributing_lists_them_all():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    for mistake in MISTAKES:
+        assert f"| {mistake.what} | `{mistake.test.removeprefix('tests/')}` |" in text

@@ -131,7 +131,7 @@ class MultiViewAugmentation(keras_cv.layers.VectorizedBaseImageAugmentationLayer
         return self._recolour(lines, draws)
 
     def resample_on_host(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Crops, flips and blurs images of any size, so that `finish_views` can go on on a device.
+        """Crops, flips and blurs images of any size; `finish_views` then continues on a device.
 
         Args:
           inputs: "images", uint8 or float [B, H, W, 3], and "draws", float32 [B, K, num_draws()].

@@ -85,3 +85,14 @@ class RecordSettings(Settings):
         "Name of the row in tables (default: <run>@<step>, from --saved_model).",
         changes_result=False,
     )
+
+
+# What a protocol on cached features of two labelled splits takes.
+FROZEN_FEATURES = (
+    ExportSettings,
+    TestSettings,
+    TrainSettings,
+    BatchSettings,
+    CacheSettings,
+    RecordSettings,
+)

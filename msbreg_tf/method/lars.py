@@ -1,6 +1,9 @@
-"""Layer-wise adaptive rate scaling, as a pure function of (gradient, weight)."""
+"""Layer-wise adaptive rate scaling: a pure function, and the callback that installs it."""
 
 import tensorflow as tf
+from tensorflow import keras
+
+_TRUST_RATIOS = ("trust_ratio_min", "trust_ratio_mean", "trust_ratio_max")
 
 
 def is_adapted(weight: tf.Variable) -> bool:
@@ -56,3 +59,54 @@ def adapt(
             gradient = ratios[-1] * gradient
         adapted.append(gradient)
     return adapted, ratios
+
+
+class LARS(keras.callbacks.Callback):
+    """Makes a model compiled with momentum SGD train by LARS (METHOD.md, "Optimisation").
+
+    It installs itself as `model.lars`; the model's `train_step` must call `model.lars.adapt` on
+    gradients that are summed over replicas, as `MSBReg` does. The arithmetic depends on gradient
+    and weight alone, so a resumed run continues exactly.
+    """
+
+    def __init__(self, trust_coefficient: float = 0.001, weight_decay: float = 1e-5):
+        """Takes η and β; biases and norm parameters (rank < 2) get neither adaptation nor decay."""
+        super().__init__()
+        self.trust_coefficient = trust_coefficient
+        self.weight_decay = weight_decay
+
+    def on_train_begin(self, logs=None):
+        if not hasattr(self.model, "lars"):
+            raise ValueError(
+                f"LARS can't be installed on {type(self.model).__name__}: its train_step must "
+                "call `model.lars.adapt` on the aggregated gradients, as MSBReg's does."
+            )
+        if not isinstance(inner_optimizer(self.model.optimizer), keras.optimizers.SGD):
+            raise ValueError(
+                "LARS scales the gradients of momentum SGD: compile the model with "
+                f"keras.optimizers.SGD, not {type(self.model.optimizer).__name__}."
+            )
+        self.model.lars = self
+        with self.model.distribute_strategy.scope():
+            self.model.declare_metrics(*_TRUST_RATIOS)
+        # A model that was fitted before has a traced step without LARS.
+        self.model.make_train_function(force=True)
+
+    def adapt(
+        self, gradients: list[tf.Tensor], weights: list[tf.Variable]
+    ) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
+        """`adapt`, and the smallest, mean and largest trust ratio as metrics."""
+        gradients, ratios = adapt(
+            gradients,
+            weights,
+            trust_coefficient=self.trust_coefficient,
+            weight_decay=self.weight_decay,
+        )
+        ratios = tf.stack(ratios)  # [number of kernels]
+        reduced = (tf.reduce_min(ratios), tf.reduce_mean(ratios), tf.reduce_max(ratios))
+        return gradients, dict(zip(_TRUST_RATIOS, reduced))
+
+
+def inner_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer itself, where loss scaling is wrapped around it."""
+    return getattr(optimizer, "inner_optimizer", optimizer)

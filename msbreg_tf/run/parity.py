@@ -18,9 +18,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from msbreg_tf.method.lars import LARS
 from msbreg_tf.method.model import MSBReg
 from msbreg_tf.method.objective import TERMS, Objective
-from msbreg_tf.method.optimization import LARS, WarmupCosine
+from msbreg_tf.method.schedules import WarmupCosine
 from msbreg_tf.method.settings import ObjectiveSettings
 
 STEPS = 3

@@ -20,7 +20,8 @@ from msbreg_tf.errors import RunFailedError
 from msbreg_tf.files.checkpoints import Checkpoints
 from msbreg_tf.files.metrics_file import MetricsFile
 from msbreg_tf.files.workdir import Workdir
-from msbreg_tf.method.optimization import LARS, WarmupCosine, finished_steps
+from msbreg_tf.method.lars import LARS
+from msbreg_tf.method.schedules import WarmupCosine, finished_steps
 from msbreg_tf.run.build import (
     build_augmentation,
     build_model,

@@ -7,7 +7,8 @@ from tensorflow import keras
 
 from msbreg_tf.method import model as model_module
 from msbreg_tf.method.accumulation import average_over_micro_batches
-from msbreg_tf.method.optimization import LARS, WarmupCosine
+from msbreg_tf.method.lars import LARS
+from msbreg_tf.method.schedules import WarmupCosine
 from tests.tiny import tiny_model, tiny_views
 
 # What does not look across images: equal to a step at once.

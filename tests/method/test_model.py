@@ -3,8 +3,9 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
+from msbreg_tf.method.lars import LARS
 from msbreg_tf.method.model import MSBReg
-from msbreg_tf.method.optimization import LARS, WarmupCosine
+from msbreg_tf.method.schedules import WarmupCosine
 from tests.tiny import tiny_model, tiny_views
 
 EVERY_TERM = {"lambda_s": 0.01, "lambda_b": 0.5}

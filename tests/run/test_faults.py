@@ -1,12 +1,16 @@
 """What goes wrong while a run goes on: what its user sees, and that no work is lost."""
 
 import ctypes.util
+import errno
 import glob
+import itertools
 import math
 import os
+import pathlib
 import shutil
 import subprocess
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -15,6 +19,8 @@ import tensorflow as tf
 from msbreg_tf.commands import cli
 from msbreg_tf.data.sources.sample import load_sample
 from msbreg_tf.errors import EXIT_BAD_INPUT, EXIT_RUN_FAILED
+from msbreg_tf.files import metrics_file
+from msbreg_tf.files import workdir as workdir_module
 from msbreg_tf.run import pretraining
 from tests.run.test_train import (
     metrics_bytes,
@@ -30,7 +36,7 @@ def outcome(config, capfd):
     """Trains as the command would; returns (exit code, lines that begin with 'error: ')."""
     capfd.readouterr()
     try:
-        cli.guarded(lambda argv: pretraining.train(config))([])
+        cli.guarded(lambda: pretraining.train(config))()
         code = 0
     except SystemExit as error:
         code = error.code
@@ -85,7 +91,7 @@ def test_one_nan_in_a_batch_ends_the_run_before_it_is_saved(tmp_path, monkeypatc
     code, (line,) = outcome(small(tmp_path), capfd)
     assert code == EXIT_RUN_FAILED
     assert line.startswith("error: step 6: loss = nan")
-    assert "the last good checkpoint is of step 4" in line
+    assert "the last good checkpoint is from step 4" in line
     assert [entry["step"] for entry in read_metrics(tmp_path)] == [1, 2, 3, 4, 5]
     for name, value in variables(tmp_path, 4).items():
         assert value.dtype.kind != "f" or np.isfinite(value).all(), name
@@ -105,6 +111,60 @@ def test_a_disk_that_is_full_at_a_checkpoint(finished, disk, capfd):
     mount("-o", "remount,size=64m", disk)
     assert outcome(config, capfd) == (0, [])
     assert metrics_bytes(disk) == metrics_bytes(finished[0])
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_the_disk_refuses(finished, tmp_path, capfd, monkeypatch):
+    """As above, where mounting is not allowed: TensorFlow's own error, half a file later."""
+    write = tf.train.Checkpoint.write
+
+    def refuse(self, path, *arguments, **others):
+        if "partial-6" not in path:
+            return write(self, path, *arguments, **others)
+        pathlib.Path(f"{path}.data-00000-of-00001").write_bytes(b"half")
+        raise tf.errors.ResourceExhaustedError(None, None, f"{path}; No space left on device")
+
+    monkeypatch.setattr(tf.train.Checkpoint, "write", refuse)
+    config = small(tmp_path, checkpoint_every=2)
+    code, (line,) = outcome(config, capfd)
+    assert code == EXIT_RUN_FAILED
+    assert line.startswith("error: step 6: the checkpoint could not be written")
+    assert "No space left on device); step 4 is kept. Free space there" in line
+    assert sorted(os.listdir(tmp_path / "checkpoints")) == ["00000002", "00000004"]
+    monkeypatch.setattr(tf.train.Checkpoint, "write", write)
+    assert outcome(config, capfd) == (0, [])
+    assert metrics_bytes(tmp_path) == metrics_bytes(finished[0])
+
+
+@pytest.mark.slow
+def test_a_folder_that_refuses_writing(finished, tmp_path, capfd, monkeypatch):
+    """As below, where mounting is not allowed: the errors that Python raises on such a folder."""
+    workdir = tmp_path / "run"
+
+    def refuse(path, mode="r"):
+        if mode != "r" and read_metrics(workdir)[-1]["step"] >= 6:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return open(path, mode)
+
+    config = small(workdir)
+    with monkeypatch.context() as patch:
+        workdir.mkdir()
+        (workdir / "metrics.jsonl").write_text('{"step": 0}\n')
+        for module in (metrics_file, workdir_module, pretraining):
+            patch.setattr(module, "open", refuse, raising=False)
+        code, (line,) = outcome(config, capfd)
+        assert code == EXIT_RUN_FAILED
+        assert "Read-only file system" in line
+        assert "Start the same command again" in line
+        assert "error.txt" not in line  # which could not be written
+        code, (line,) = outcome(config, capfd)
+        assert code == EXIT_BAD_INPUT
+        assert line == (
+            f"error: --workdir={workdir}: can't be written (Read-only file system). Choose another "
+            "folder."
+        )
+    assert outcome(config, capfd) == (0, [])
+    assert read_metrics(workdir)[1:] == read_metrics(finished[0])
 
 
 @pytest.mark.slow
@@ -231,6 +291,16 @@ def backwards(tmp_path_factory):
 def wait_for_file(path, process):
     while process.poll() is None and not os.path.exists(path):
         threading.Event().wait(0.05)
+
+
+@pytest.mark.slow
+def test_a_wall_clock_that_goes_backwards_in_python(finished, tmp_path, capfd, monkeypatch):
+    """As below, where there is no C compiler: `time.time` falls by a minute with each look."""
+    begin, looks = time.time(), itertools.count(1)
+    monkeypatch.setattr(time, "time", lambda: begin - 60 * next(looks))
+    assert outcome(small(tmp_path), capfd) == (0, [])
+    assert time.time() < begin - 60  # somebody has looked, so this saw the change
+    assert metrics_bytes(tmp_path) == metrics_bytes(finished[0])
 
 
 @pytest.mark.slow

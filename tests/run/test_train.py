@@ -13,11 +13,14 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.neighbors import KNeighborsClassifier
 
+from msbreg_tf.data.sources.sample import load_sample
 from msbreg_tf.errors import EXIT_PREEMPTED, EXIT_RUN_FAILED, PreemptedError, RunFailedError
 from msbreg_tf.files.checkpoints import Checkpoints
 from msbreg_tf.files.workdir import Workdir
 from msbreg_tf.run import pretraining
+from msbreg_tf.run.callbacks import monitors
 from msbreg_tf.run.config import config_from_settings
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -86,16 +89,6 @@ def wait_for_step(workdir, step, process=None):
                     return True
         time.sleep(0.01)
     return False
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """The uninterrupted run that others are compared with."""
-    workdir = str(tmp_path_factory.mktemp("runs") / "finished")
-    process = start(workdir)
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
-    return workdir, output
 
 
 @pytest.mark.slow
@@ -221,7 +214,7 @@ def test_a_non_finite_loss_stops_with_step_and_term_and_keeps_the_checkpoint(tmp
     assert "step " in message
     assert " = nan" in message or " = inf" in message
     kept = Checkpoints(str(tmp_path / "checkpoints"), tf.train.Checkpoint()).steps()
-    assert f"checkpoint is of step {kept[-1]}" in message
+    assert f"checkpoint is from step {kept[-1]}" in message
     for name, value in variables(tmp_path, kept[-1]).items():
         if value.dtype.kind == "f":
             assert np.isfinite(value).all(), name
@@ -364,9 +357,57 @@ def test_bad_input_is_one_line_with_flag_value_and_remedy(tmp_path, changes, wor
     assert not (tmp_path / "run.json").exists()
 
 
-def test_periodic_knn_is_logged(tmp_path):
-    config = small(tmp_path, epochs=1, warmup_epochs=0, knn_every=1, knn_train_split="test")
+def test_periodic_knn_is_logged(tmp_path, monkeypatch):
+    """Neighbours from the one split, queries from the other, features of the encoder as it is."""
+    features = []
+    extract = monitors.extract_features
+
+    def spy(embed, images):
+        features.append(extract(embed, images))
+        return features[-1]
+
+    monkeypatch.setattr(monitors, "extract_features", spy)
+    splits = {"knn_train_split": "test", "knn_test_split": "train", "knn_images": 300}
+    config = small(tmp_path, epochs=1, warmup_epochs=0, knn_every=1, **splits)
     pretraining.train(config)
     (line,) = [line for line in read_metrics(tmp_path) if "knn20_top1" in line]
     assert line["step"] == 7
-    assert 0.1 < line["knn20_top1"] <= 1.0
+    bank, queries = features
+    labels, truth = (load_sample(split)[1][:300] for split in ("test", "train"))
+    twin = KNeighborsClassifier(
+        20, metric="cosine", algorithm="brute", weights=lambda d: np.exp((1 - d) / 0.07)
+    ).fit(bank, labels)
+    assert line["knn20_top1"] == pytest.approx(twin.score(queries, truth), abs=0.011)
+
+
+def test_training_gives_back_what_it_has_switched(tmp_path):
+    """Precision, graph options and signal handlers are the caller's again, also after a failure."""
+
+    def state():
+        handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+        options = tf.config.optimizer.get_experimental_options()
+        policy = tf.keras.mixed_precision.global_policy().name
+        return policy, options.get("arithmetic_optimization", True), handlers
+
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    before = state()
+    assert before[:2] == ("mixed_bfloat16", True)
+    pretraining.train(small(tmp_path / "good", epochs=1, warmup_epochs=0))
+    assert state() == before
+    with pytest.raises(ValueError, match="--batch_size"):
+        pretraining.train(small(tmp_path / "bad", batch_size=2000))
+    assert state() == before
+
+
+def test_out_of_memory_has_a_remedy(tmp_path, monkeypatch):
+    def exhausted(self):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating [8,8]\n[Op:Conv2D]")
+
+    monkeypatch.setattr(pretraining.Run, "fit", exhausted)
+    with pytest.raises(RunFailedError) as error:
+        pretraining.train(small(tmp_path))
+    message = str(error.value)
+    assert message.startswith("OOM when allocating [8,8] (ResourceExhaustedError, details in ")
+    assert "Out of memory: lower --batch_size" in message
+    assert "\n" not in message
+    assert "OOM when allocating" in (tmp_path / "error.txt").read_text()

@@ -44,7 +44,6 @@ CMC_ORDER = tuple(
     n02090622
     """.split()  # noqa: SIM905 (100 quoted names read worse)
 )
-# In label order.
 WNIDS = tuple(sorted(CMC_ORDER))
 
 

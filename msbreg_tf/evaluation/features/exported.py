@@ -124,7 +124,7 @@ def _described(tensors: dict[str, Any]) -> str:
 
 
 def _fingerprint(folder: str) -> str:
-    """Of the names and contents of saved_model.pb and variables/."""
+    """The `fingerprint` of the names and contents of saved_model.pb and variables/."""
     variables = os.path.join(folder, "variables")
     names = ["saved_model.pb"]
     if os.path.isdir(variables):

@@ -60,7 +60,7 @@ class FineTuneSettings(Settings):
     )
     seed: int = setting(
         0,
-        "Of the fraction, the classifier's initial weights, the order and the crops.",
+        "Seed of the fraction, the classifier's initial weights, the order and the crops.",
         low=0,
     )
     cache_mb: int = setting(

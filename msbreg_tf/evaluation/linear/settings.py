@@ -46,8 +46,8 @@ class LinearSettings(Settings):
     )
     schedule: str = setting(
         "cosine",
-        "Of the learning rate: 'cosine' to 0, or 'steps', divided by 10 at 1/3 and 2/3 of all "
-        "steps.",
+        "How the learning rate falls: 'cosine' to 0, or 'steps', divided by 10 at 1/3 and 2/3 of "
+        "all steps.",
         choices=SCHEDULES,
         source="supplement 2.4",
     )
@@ -61,7 +61,7 @@ class LinearSettings(Settings):
         above=0,
         below=1,
     )
-    seed: int = setting(0, "Of the validation part and of the order of the features.", low=0)
+    seed: int = setting(0, "Seed of the validation part and of the order of the features.", low=0)
 
     def points(self) -> list[tuple[float, float]]:
         """The grid: (learning rate, weight decay)."""

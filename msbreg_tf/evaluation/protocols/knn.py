@@ -5,14 +5,7 @@ import dataclasses
 from tqdm import tqdm
 
 from msbreg_tf.evaluation.protocols.protocol import Measurement, Protocol, Report, Subject
-from msbreg_tf.evaluation.settings import (
-    BatchSettings,
-    CacheSettings,
-    ExportSettings,
-    RecordSettings,
-    TestSettings,
-    TrainSettings,
-)
+from msbreg_tf.evaluation.settings import FROZEN_FEATURES
 from msbreg_tf.settings import Settings, setting
 
 
@@ -67,6 +60,6 @@ def measure(settings: KNNSettings, subject: Subject) -> Report:
 
 PROTOCOL = Protocol(
     KNNSettings,
-    (ExportSettings, TestSettings, TrainSettings, BatchSettings, CacheSettings, RecordSettings),
+    FROZEN_FEATURES,
     measure,
 )

@@ -9,14 +9,7 @@ from tqdm import tqdm
 
 from msbreg_tf.evaluation.linear.settings import LinearSettings
 from msbreg_tf.evaluation.protocols.protocol import Measurement, Protocol, Report, Subject
-from msbreg_tf.evaluation.settings import (
-    BatchSettings,
-    CacheSettings,
-    ExportSettings,
-    RecordSettings,
-    TestSettings,
-    TrainSettings,
-)
+from msbreg_tf.evaluation.settings import FROZEN_FEATURES
 from msbreg_tf.files.whole import fingerprint_of_json
 
 if TYPE_CHECKING:
@@ -115,6 +108,6 @@ class _Bars:
 
 PROTOCOL = Protocol(
     LinearSettings,
-    (ExportSettings, TestSettings, TrainSettings, BatchSettings, CacheSettings, RecordSettings),
+    FROZEN_FEATURES,
     measure,
 )

@@ -11,14 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from tqdm import tqdm
 
 from msbreg_tf.evaluation.protocols.protocol import Measurement, Protocol, Report, Subject
-from msbreg_tf.evaluation.settings import (
-    BatchSettings,
-    CacheSettings,
-    ExportSettings,
-    RecordSettings,
-    TestSettings,
-    TrainSettings,
-)
+from msbreg_tf.evaluation.settings import FROZEN_FEATURES
 from msbreg_tf.files.whole import fingerprint_of_json, write_text_whole
 from msbreg_tf.settings import Settings, setting
 
@@ -199,7 +192,7 @@ class ClassLog:
 
 PROTOCOL = Protocol(
     SVMSettings,
-    (ExportSettings, TestSettings, TrainSettings, BatchSettings, CacheSettings, RecordSettings),
+    FROZEN_FEATURES,
     measure,
     _VOC07,
 )

@@ -76,15 +76,15 @@ def compare(
     ours, notes = _measured_rows(results, headings)
     if over_seeds:
         ours = _over_seeds(ours, results, set(deciding) - {"seed"})
-    theirs = _published_rows(columns, published, {_settings(result) for result in results})
-    if theirs:
+    printed = _published_rows(columns, published, {_settings(result) for result in results})
+    if printed:
         notes.append(
             "published: printed in the paper's supplement (ResNet-18), not measured by these tools."
         )
     unlike = set().union(*(column.differing for column in columns))
     names = dict.fromkeys(name for column in columns for name in column.protocol)
     common = {name: columns[0].protocol[name] for name in names if name not in unlike}
-    return Comparison(columns, ours + theirs, common, notes)
+    return Comparison(columns, ours + printed, common, notes)
 
 
 def difference(columns: Sequence[Column]) -> str:

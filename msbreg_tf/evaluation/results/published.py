@@ -10,7 +10,7 @@ from typing import Optional
 
 @dataclasses.dataclass(frozen=True)
 class PublishedValue:
-    """A number of the paper.
+    """One printed number, and what it stands beside.
 
     Attributes:
       method: as the table names it, with what distinguishes its row.

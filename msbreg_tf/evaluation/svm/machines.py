@@ -90,7 +90,7 @@ def svm_results(
         for column in range(train_targets.shape[1])
         if column not in results
     )
-    # Processes, for liblinear's random numbers are one global stream that threads would share.
+    # Processes, because liblinear has one global stream of random numbers: threads would share it.
     for column, result in joblib.Parallel(jobs, return_as="generator_unordered")(tasks):
         results[column] = result
         if on_class:

@@ -10,7 +10,7 @@ from tensorflow import keras
 from msbreg_tf.distributed.workers import Workers
 from msbreg_tf.errors import PreemptedError, RunFailedError, one_line
 from msbreg_tf.files.checkpoints import Checkpoints
-from msbreg_tf.method.optimization import finished_steps
+from msbreg_tf.method.schedules import finished_steps
 
 
 class StopOnNonFinite(keras.callbacks.Callback):

@@ -19,7 +19,7 @@ from msbreg_tf.evaluation.knn import knn_accuracy
 from msbreg_tf.evaluation.spectrum import effective_rank, singular_values
 from msbreg_tf.files.metrics_file import MetricsFile
 from msbreg_tf.method.model import MONITORS
-from msbreg_tf.method.optimization import finished_steps
+from msbreg_tf.method.schedules import finished_steps
 
 
 class Progress(keras.callbacks.Callback):

@@ -3,7 +3,8 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from msbreg_tf.method.optimization import LARS, WarmupCosine
+from msbreg_tf.method.lars import LARS
+from msbreg_tf.method.schedules import WarmupCosine
 from tests.tiny import tiny_model, tiny_views
 
 
