@@ -48,11 +48,11 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self._steps += 1
+        self._bar.update(1)
         if self._steps == 2:
             self._started = time.monotonic()
         elif self._steps == self._ESTIMATE_AFTER + 2:
             self._print_estimate()
-        self._bar.update(1)
         if self._started and self._bar.n == self._bar.last_print_n:  # the bar was just drawn
             self._bar.set_postfix_str(self._describe(logs), refresh=False)
 
