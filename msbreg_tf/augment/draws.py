@@ -3,7 +3,8 @@
 A view is a pure function of (image, row). Rows come from an explicit seed, so a resumed run sees
 the views that the uninterrupted one would have seen, in whatever order workers make them. The
 numbers of an operation depend on its name and not on its place in the table, so that a new
-operation leaves the draws of all others as they were.
+operation leaves the draws of all others as they were. They must be drawn on the host: compiled by
+XLA, the same TensorFlow operation gives other numbers.
 
 Whoever changes what is drawn counts up `files.workdir.ARITHMETIC`.
 """

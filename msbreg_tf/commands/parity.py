@@ -28,7 +28,9 @@ _DEFAULTS = {
 class ParitySettings(Settings):
     """What the tool tells the processes that it starts; leave both out."""
 
-    record: Optional[int] = setting(None, "Replicas of this process; set by the tool itself.")
+    record: Optional[int] = setting(
+        None, "Replicas of this process; set by the tool itself.", low=1
+    )
     record_folder: Optional[str] = setting(None, "Where it writes; set by the tool itself.")
 
 

@@ -96,17 +96,17 @@ def features_of(photos, foreign, split):
 
 def test_shared_flags_and_the_vote(measured, photos, foreign, tmp_path):
     flags = shared(photos, foreign, tmp_path)
-    (line,), sizes = measured("knn", **flags, k="3", temperature=0.5)
+    (line,), sizes = measured("knn", **flags, k="12", temperature=50.0)
     train, test = (features_of(photos, foreign, split) for split in ("few", "many"))
-    expected = knn_accuracy(
-        train.features, train.labels, test.features, test.labels, k=[3], temperature=0.5
-    )
-    assert line["value"] == 100 * expected[3]
+    compared = (train.features, train.labels, test.features, test.labels)
+    expected = knn_accuracy(*compared, k=[12], temperature=50.0)[12]
+    assert expected != knn_accuracy(*compared, k=[12])[12]
+    assert line["value"] == 100 * expected
     protocol = line["protocol"]
     assert (protocol["train_split"], protocol["train_images"]) == ("few", 12)
     assert (protocol["test_split"], protocol["test_images"]) == ("many", 27)
     assert (protocol["dataset"], protocol["image_size"]) == ("folder", 16)
-    assert (protocol["k"], protocol["temperature"]) == (3, 0.5)
+    assert (protocol["k"], protocol["temperature"]) == (12, 50.0)
     assert (line["run"], line["export"]["path"]) == ("row", foreign)
     assert max(sizes[:9]) == 5
     assert len(list((tmp_path / "kept").iterdir())) == 2  # both splits

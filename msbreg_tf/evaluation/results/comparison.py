@@ -10,7 +10,7 @@ from typing import Any, Optional
 from msbreg_tf.evaluation.results.published import PublishedValue
 
 _LONGEST_IN_HEADING = 24  # characters
-_SEED_IN_NAME = re.compile(r"[^A-Za-z0-9]*seed.*$")
+_SEED_IN_NAME = re.compile(r"(?:^|[^A-Za-z0-9])seed[^A-Za-z0-9]?\d+|@\d+$")
 _SETTINGS = ("num_views", "lambda_s", "lambda_b")
 
 
@@ -165,7 +165,7 @@ def _mean_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _without_seed(name: str) -> str:
-    """'msbreg-seed0@228' → 'msbreg': a run's name up to the part that names its seed."""
+    """'byol-seed0-long@228' → 'byol-long': a run's name without its seed and its step."""
     return _SEED_IN_NAME.sub("", name) or name
 
 

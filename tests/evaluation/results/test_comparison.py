@@ -71,6 +71,21 @@ def test_runs_that_differ_in_their_seed_alone_become_one_row():
     assert len(compare(runs).rows) == 5
 
 
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [
+        ("msbreg-seed{}@228", "msbreg"),
+        ("byol-seed_1{}-lambda0.5@9", "byol-lambda0.5"),
+        ("reseeded-{}@9", "reseeded-0"),
+        ("seed{}", "seed0"),
+    ],
+)
+def test_a_row_of_several_seeds_is_named_without_them(name, group):
+    runs = [result(name.format(seed), 1.0, method="byol", seed=seed) for seed in (0, 1)]
+    rows = compare(runs, over_seeds=True, deciding={"method", "seed"}).rows
+    assert [row["run"] for row in rows if "seeds" in row["run"]] == [f"{group}, 2 seeds"]
+
+
 def test_difference_names_what_and_which():
     columns = compare([result("a", 1.0), result("b", 2.0, KNN | {"k": 200, "epochs": 3})]).columns
     assert difference(columns) == "k is 20 or 200; epochs is not set or 3"
