@@ -17,7 +17,13 @@ class PreemptedError(RuntimeError):
     """The run was asked to stop (SIGTERM, SIGINT), has saved its state, and can be continued."""
 
 
-def one_line(error: BaseException, limit: int = 200) -> str:
-    """What an error says, on one line of at most `limit` characters, or its type."""
+def one_line(error: BaseException, limit: int = 240) -> str:
+    """What an error says, on one line of at most `limit` characters, or its type.
+
+    Long ones lose their middle: TensorFlow writes a path first and what is wrong with it last.
+    """
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= limit else text[:limit] + "…"
+    if len(text) <= limit:
+        return text
+    half = (limit - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"

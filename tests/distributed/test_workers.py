@@ -145,7 +145,9 @@ def test_only_the_chief_wrote(workdir):
 @pytest.mark.slow
 def test_a_worker_that_can_not_start_tells_the_others_why(tmp_path):
     here = {"dataset": "folder", "split": "train", "data_dir": str(tmp_path)}
-    sample = pathlib.Path(ROOT, "msbreg_tf", "data", "cifar10_sample", "test", "ship.png")
+    sample = pathlib.Path(
+        ROOT, "msbreg_tf", "data", "sources", "cifar10_sample", "test", "ship.png"
+    )
     for number in range(128):
         (tmp_path / f"{number}.png").symlink_to(sample)
     elsewhere = {**here, "data_dir": str(tmp_path / "nowhere")}
