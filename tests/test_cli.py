@@ -136,6 +136,15 @@ def test_help_needs_no_tensorflow_and_no_valid_flags():
         assert done.stdout == "False\n", tool
 
 
+def test_help_that_is_not_read_to_its_end_is_no_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "tools.knn_eval", "--help"]
+    done = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_importing_the_entry_points_defines_no_flags():
     code = (
         "from absl import flags, logging, app; before = set(flags.FLAGS);"

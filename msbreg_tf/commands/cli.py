@@ -70,13 +70,20 @@ def run(command: Command, docstring: Optional[str], argv: Optional[Sequence[str]
     """
     argv = list(sys.argv if argv is None else argv)
     if any(argument in ("--help", "-help", "-h") for argument in argv[1:]):
-        print(help_text(command, docstring or ""))
+        _print_help(help_text(command, docstring or ""))
         return
     # absl's logging looks at absl's own flags, of which this command line has none.
     flags.FLAGS(argv[:1])
     logging.use_absl_handler()
     logging.set_verbosity(logging.WARNING)  # TensorFlow's notes on saving are no news
     guarded(lambda: _run(command, argv), flag_names(command))()
+
+
+def _print_help(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # `--help | head` has read enough, and Python writes again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(command: Command, argv: list[str]) -> None:
