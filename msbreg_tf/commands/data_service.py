@@ -9,7 +9,7 @@ from typing import Any, Optional
 from urllib.parse import urlsplit
 
 from msbreg_tf.commands.cli import Command
-from msbreg_tf.data.settings import is_service_address
+from msbreg_tf.data.settings import check_service_address
 from msbreg_tf.errors import RunFailedError, one_line
 from msbreg_tf.settings import Settings, setting
 
@@ -57,11 +57,7 @@ class DataServiceSettings(Settings):
                 f"--role={self.role} {problem} --dispatcher: workers need "
                 "--dispatcher=grpc://HOST:PORT, other roles start a dispatcher."
             )
-        if self.dispatcher is not None and not is_service_address(self.dispatcher):
-            raise ValueError(
-                f"--dispatcher={self.dispatcher}: expected grpc://HOST:PORT, for example "
-                "grpc://localhost:5050."
-            )
+        check_service_address("dispatcher", self.dispatcher)
 
 
 def _run(settings: DataServiceSettings) -> None:

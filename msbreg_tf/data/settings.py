@@ -58,13 +58,16 @@ class DataSettings(Settings):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.data_service is not None and not is_service_address(self.data_service):
-            raise ValueError(
-                f"--data_service={self.data_service}: expected grpc://HOST:PORT, for example "
-                "grpc://localhost:5050."
-            )
+        check_service_address("data_service", self.data_service)
 
 
-def is_service_address(text: str) -> bool:
-    """Whether `text` is grpc://HOST:PORT."""
-    return _SERVICE_ADDRESS.fullmatch(text) is not None
+def check_service_address(flag: str, address: Optional[str]) -> None:
+    """Refuses an address, if one is given, that is not grpc://HOST:PORT.
+
+    Raises:
+      ValueError: names the flag, the value and what was expected.
+    """
+    if address is not None and not _SERVICE_ADDRESS.fullmatch(address):
+        raise ValueError(
+            f"--{flag}={address}: expected grpc://HOST:PORT, for example grpc://localhost:5050."
+        )

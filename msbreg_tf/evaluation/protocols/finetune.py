@@ -9,7 +9,13 @@ from tqdm import tqdm
 
 from msbreg_tf.errors import PreemptedError
 from msbreg_tf.evaluation.finetune.settings import FineTuneSettings
-from msbreg_tf.evaluation.protocols.protocol import Measurement, Protocol, Report, Subject
+from msbreg_tf.evaluation.protocols.protocol import (
+    Measurement,
+    Protocol,
+    Report,
+    Subject,
+    accuracies,
+)
 from msbreg_tf.evaluation.settings import (
     ExportSettings,
     RecordSettings,
@@ -20,7 +26,6 @@ from msbreg_tf.files.whole import sha256_of
 
 if TYPE_CHECKING:
     from msbreg_tf.evaluation.features.exported import ExportedEncoder
-    from msbreg_tf.evaluation.finetune.training import LabelledSplits
 
 
 def measure(settings: FineTuneSettings, subject: Subject) -> Report:
@@ -67,33 +72,18 @@ def measure(settings: FineTuneSettings, subject: Subject) -> Report:
                 folder=workdir.path,
                 on_epoch=show,
             )
-    values = {"top-1 %": 100 * result.top1}
-    if result.top5 is not None:
-        values["top-5 %"] = 100 * result.top5
-    stamp = _stamp(settings, subject, splits)
+    values = accuracies(result.top1, result.top5)
+    images = subject.images_stamp(
+        (splits.train.fingerprint, len(splits.train.labels)),
+        (splits.test_fingerprint, len(splits.test_labels)),
+    )
+    stamp = {"name": "finetune", **images, **settings.protocol()}
     text = (
         f"{stamp['network']} on {given['dataset']} {given['test_split']}: "
         f"{result.test_images:,} images, trained on {len(splits.train.labels):,}\n{table([values])}"
     )
     details = {"encoder.keras": digest, "tested_images": result.test_images}
     return Report(text, [Measurement(values, stamp, details)])
-
-
-def _stamp(
-    settings: FineTuneSettings, subject: Subject, splits: "LabelledSplits"
-) -> dict[str, Any]:
-    return {
-        "name": "finetune",
-        "dataset": subject.given["dataset"],
-        "image_size": subject.image_size,
-        "train_split": subject.given["train_split"],
-        "train_fingerprint": splits.train.fingerprint,
-        "train_images": len(splits.train.labels),
-        "test_split": subject.given["test_split"],
-        "test_fingerprint": splits.test_fingerprint,
-        "test_images": len(splits.test_labels),
-        **settings.protocol(),
-    }
 
 
 def _digest(export: "ExportedEncoder") -> str:

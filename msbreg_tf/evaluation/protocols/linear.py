@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Optional
 from tqdm import tqdm
 
 from msbreg_tf.evaluation.linear.settings import LinearSettings
-from msbreg_tf.evaluation.protocols.protocol import Measurement, Protocol, Report, Subject
+from msbreg_tf.evaluation.protocols.protocol import (
+    Measurement,
+    Protocol,
+    Report,
+    Subject,
+    accuracies,
+)
 from msbreg_tf.evaluation.settings import FROZEN_FEATURES
 from msbreg_tf.files.whole import fingerprint_of_json
 
@@ -33,13 +39,11 @@ def measure(settings: LinearSettings, subject: Subject) -> Report:
         on_epoch=_Bars(settings.epochs).show,
         resume_folder=folder,
     )
-    values = {"top-1 %": 100 * result.top1}
-    if result.top5 is not None:
-        values["top-5 %"] = 100 * result.top5
+    values = accuracies(result.top1, result.top5)
     choice = result.choice
     row = {
-        "top-1 %": 100 * result.top1,
-        "top-5 %": None if result.top5 is None else 100 * result.top5,
+        "top-1 %": values["top-1 %"],
+        "top-5 %": values.get("top-5 %"),
         "learning rate": f"{choice.learning_rate:g}",
         "weight decay": f"{choice.weight_decay:g}",
     }

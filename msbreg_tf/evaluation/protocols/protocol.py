@@ -63,22 +63,22 @@ class Subject:
         check_classes(train.labels, test.labels, names=names)
         return train, test
 
-    def images_stamp(self, train: "Features", test: "Features") -> dict[str, Any]:
+    def images_stamp(self, train: tuple[str, int], test: tuple[str, int]) -> dict[str, Any]:
         """Which images were used, for the stamp of a protocol that has both splits.
 
         Args:
-          train: has `split_fingerprint` and `labels`.
-          test: likewise.
+          train: fingerprint and number of the training images.
+          test: likewise of the test images.
         """
         return {
             "dataset": self.given["dataset"],
             "image_size": self.image_size,
             "train_split": self.given["train_split"],
-            "train_fingerprint": train.split_fingerprint,
-            "train_images": len(train.labels),
+            "train_fingerprint": train[0],
+            "train_images": train[1],
             "test_split": self.given["test_split"],
-            "test_fingerprint": test.split_fingerprint,
-            "test_images": len(test.labels),
+            "test_fingerprint": test[0],
+            "test_images": test[1],
         }
 
     def frozen_stamp(self, name: str, train: "Features", test: "Features") -> dict[str, Any]:
@@ -88,8 +88,17 @@ class Subject:
             "network": "online encoder, frozen",
             "features": "pooled, before the projector",
             "augmentation": "none",
-            **self.images_stamp(train, test),
+            **self.images_stamp(
+                (train.split_fingerprint, len(train.labels)),
+                (test.split_fingerprint, len(test.labels)),
+            ),
         }
+
+
+def accuracies(top1: float, top5: Optional[float]) -> dict[str, float]:
+    """Fractions as metrics in %; top-5 is left out where there is none."""
+    metrics = {"top-1 %": top1, "top-5 %": top5}
+    return {name: 100 * value for name, value in metrics.items() if value is not None}
 
 
 class Measurement(NamedTuple):
