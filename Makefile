@@ -1,5 +1,5 @@
-# make quickstart   own environment, train on real images, export, evaluate (about 6 minutes, 2 cores)
-# make test         own environment, all tests (about 13 minutes, 2 cores)
+# make quickstart   own environment, train on real images, export, evaluate (5 to 8 minutes, 2 cores)
+# make test         own environment, all tests (about 14 minutes, 2 cores)
 # make bench        measurements beside other libraries, into benchmarks/RESULTS.md
 # make lint         ruff, as .ci/run has it
 
