@@ -69,7 +69,10 @@ class Workers:
         Raises:
           RunFailedError: another worker has ended.
         """
-        if self.strategy is None or error is None or isinstance(error, PreemptedError):
+        if self.strategy is None or error is None:
+            return
+        if isinstance(error, PreemptedError):
+            _wait_for_the_last()
             return
         if gone := self.explain(error):
             raise RunFailedError(gone) from error
@@ -165,6 +168,15 @@ def leave_at_once(end: SystemExit) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
+
+
+def _wait_for_the_last() -> None:
+    """Waits until no worker is still in the last collective, which needs all processes to its end.
+
+    A worker that fails to see the end of this wait has lost the chief, who leaves after all came.
+    """
+    with contextlib.suppress(tf.errors.OpError):
+        context.context().wait_at_barrier("msbreg_tf_leave", 1000 * HEARTBEAT_SECONDS)
 
 
 def split_batches(views: tf.data.Dataset, parts: int) -> tf.data.Dataset:

@@ -11,10 +11,11 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 from msbreg_tf.distributed.replicas import read_own_copies
 from msbreg_tf.distributed.workers import HEARTBEAT_SECONDS, Workers, split_batches
-from msbreg_tf.errors import EXIT_BAD_INPUT, EXIT_PREEMPTED, EXIT_RUN_FAILED
+from msbreg_tf.errors import EXIT_BAD_INPUT, EXIT_PREEMPTED, EXIT_RUN_FAILED, PreemptedError
 from msbreg_tf.files.workdir import Workdir
 from msbreg_tf.run import pretraining
 from tests.distributed.test_rendezvous import free_addresses
@@ -171,6 +172,23 @@ def test_a_batch_is_split_into_consecutive_rows():
     parts = split_batches(whole, 3)
     assert parts.element_spec == tf.TensorSpec([4], tf.int32)
     np.testing.assert_array_equal(np.concatenate(list(parts.as_numpy_iterator())), np.arange(24))
+
+
+@pytest.mark.parametrize("error", [None, tf.errors.UnavailableError(None, None, "chief left")])
+def test_whoever_is_preempted_waits_for_those_still_in_a_collective(monkeypatch, error):
+    waited = []
+
+    def wait_at_barrier(self, name, timeout_in_ms):
+        waited.append(timeout_in_ms)
+        if error:
+            raise error
+
+    monkeypatch.setattr(context.Context, "wait_at_barrier", wait_at_barrier)
+    workers = Workers()
+    workers.strategy = tf.distribute.get_strategy()  # as if there were others
+    with pytest.raises(PreemptedError), workers:
+        raise PreemptedError("saved.")
+    assert waited == [1000 * HEARTBEAT_SECONDS]
 
 
 def test_alone_everything_is_as_without_workers():
