@@ -13,8 +13,21 @@ class RunFailedError(RuntimeError):
     """The run can't go on: a non-finite loss, a full disk, a folder in use."""
 
 
+class NoLabelsError(ValueError):
+    """Bad input: images without labels where labels are needed."""
+
+
 class PreemptedError(RuntimeError):
     """The run was asked to stop (SIGTERM, SIGINT), has saved its state, and can be continued."""
+
+
+def root_cause(error: BaseException) -> str:
+    """What began a chain of errors, on one line: a full disk rather than what it led to."""
+    chain = [error]
+    while (before := chain[-1].__cause__ or chain[-1].__context__) and before not in chain:
+        chain.append(before)
+    speaking = [each for each in chain if isinstance(each, OSError) or "No space" in str(each)]
+    return one_line((speaking or chain)[-1])
 
 
 def one_line(error: BaseException, limit: int = 240) -> str:

@@ -1,5 +1,6 @@
 """`python -m tools.embed`: a folder of images to one file of embeddings."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -8,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from msbreg_tf.commands.cli import Command
 from msbreg_tf.commands.evaluate import load_export, side_of
+from msbreg_tf.data.settings import megapixels_setting
 from msbreg_tf.errors import RunFailedError
 from msbreg_tf.evaluation.settings import BatchSettings, ExportSettings
+from msbreg_tf.notices import note_broken
 from msbreg_tf.settings import Settings, setting
 
 if TYPE_CHECKING:
@@ -30,12 +33,14 @@ class EmbedSettings(Settings):
         "embedding). Paths are relative to --data_dir. While it is unfinished, its parts lie in "
         "<output>.unfinished/.",
     )
+    max_megapixels: float = megapixels_setting()
 
 
 def _run(own: EmbedSettings, export: ExportSettings, batch: BatchSettings) -> None:
     folder, output = _checked_paths(own, export)
 
     from msbreg_tf.data.sources.folder import find_images, no_images
+    from msbreg_tf.data.sources.records import states_digest
     from msbreg_tf.evaluation.features import blocks, files
 
     files.check_output(output)
@@ -48,7 +53,8 @@ def _run(own: EmbedSettings, export: ExportSettings, batch: BatchSettings) -> No
     job = {
         "export": encoder.fingerprint,
         "image_size": size,
-        "files": files.files_digest(folder, names),
+        "files": states_digest(folder, names),
+        "max_megapixels": own.max_megapixels,
     }
     if os.path.exists(output):
         if files.read_about(output) == job:
@@ -57,17 +63,18 @@ def _run(own: EmbedSettings, export: ExportSettings, batch: BatchSettings) -> No
         raise ValueError(
             f"--output={output}: it exists, with other contents. Remove it, or choose another name."
         )
-    store = blocks.BlockStore(output + ".unfinished", job)
-    images = files.file_images(paths, size)
+    images = files.file_images(paths, size, own.max_megapixels)
     try:
-        good = _embed(own, encoder, images, names, batch.batch_size, store, output, job)
+        store = blocks.BlockStore(output + ".unfinished", job, called=f"--output={output}")
+        with contextlib.closing(store):
+            good = _embed(own, encoder, images, names, batch.batch_size, store, output, job)
     except OSError as error:  # most likely a full disk
         raise RunFailedError(
             f"--output={output}: cannot be written ({error.strerror}). Finished parts are kept; "
-            "start the same command again."
+            "make room and start the same command again."
         ) from error
-    if broken := [name for name, is_good in zip(names, good) if not is_good]:
-        print("\n  ".join([f"Broken and left out: {len(broken)}", *broken]))
+    broken = [name for name, is_good in zip(names, good) if not is_good]
+    note_broken(own.data_dir, broken, len(names))
     count = len(names) - len(broken)
     print(f"Wrote {output}: {count} embeddings of {encoder.feature_size} numbers.")
 

@@ -38,6 +38,7 @@ def compare(config: Config, export: str) -> list[dict[str, Any]]:
     from tensorflow import keras
 
     from msbreg_tf.data.labelled.arrays import labelled_images
+    from msbreg_tf.data.sources.table import labelled_splits
     from msbreg_tf.evaluation.features.extract import extract_features
     from msbreg_tf.evaluation.knn import knn_accuracy
     from msbreg_tf.evaluation.linear.probe import linear_probe
@@ -45,9 +46,10 @@ def compare(config: Config, export: str) -> list[dict[str, Any]]:
     from msbreg_tf.run.build import build_model
 
     data, run = config.data, config.run
+    splits = {flag: getattr(run, flag) for flag in ("knn_train_split", "knn_test_split")}
     (train_images, train_labels), (test_images, test_labels) = (
-        labelled_images(data.dataset, split, data.data_dir, data.image_size)
-        for split in (run.knn_train_split, run.knn_test_split)
+        labelled_images(split, data.image_size)
+        for split in labelled_splits(data.dataset, splits, data.data_dir)
     )
     keras.utils.set_random_seed(run.seed)  # the same initial weights as the run's
     untrained = build_model(config, total_steps=1)

@@ -2,12 +2,24 @@
 
 import dataclasses
 import re
-from typing import Optional
+from typing import Any, Optional
 
 from msbreg_tf.settings import Settings, setting
 
 MIB = 2**20  # bytes, for the settings that end in _mb
+MEGAPIXELS = 200  # a file whose header promises more is not decoded
 _SERVICE_ADDRESS = re.compile(r"grpc://(\[[0-9a-fA-F:.]+\]|[^/:\s\[\]]+):\d{1,5}")
+
+
+def megapixels_setting() -> Any:
+    """The setting `max_megapixels`, of every command that decodes images."""
+    return setting(
+        MEGAPIXELS,
+        "Largest image: a file whose header promises more pixels is not decoded, but named and "
+        "left out, as a broken one is.",
+        unit="million pixels",
+        above=0,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,15 +44,20 @@ class DataSettings(Settings):
         changes_result=False,
     )
     image_size: int = setting(32, "Side of a view.", unit="pixels", low=8)
+    max_megapixels: float = megapixels_setting()
     cache_mb: int = setting(
         4096,
-        "Hold the encoded images in memory if they need at most this much; else stream them from "
-        "disk through a shuffle buffer.",
+        "Hold the encoded images of a TFDS data set in memory if they need at most this much; else "
+        "each is read from disk when its turn comes.",
         unit="MiB",
         low=0,
     )
     shuffle_buffer: int = setting(
-        16384, "Size of the shuffle buffer when the data set is streamed.", unit="images", low=1
+        16384,
+        "Encoded images held in memory to be mixed, where a data set that exceeds --cache_mb is "
+        "not in TFRecord files, whose images are read in any order.",
+        unit="images",
+        low=1,
     )
     data_service: Optional[str] = setting(
         None,

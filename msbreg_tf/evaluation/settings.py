@@ -6,6 +6,7 @@ Nothing here imports TensorFlow.
 import dataclasses
 from typing import Optional
 
+from msbreg_tf.data.settings import megapixels_setting
 from msbreg_tf.settings import Settings, setting
 
 
@@ -44,6 +45,7 @@ class TestSettings(Settings):
         "TFDS directory (default: TFDS's own), or the folder of --dataset=folder.",
         changes_result=False,
     )
+    max_megapixels: float = megapixels_setting()
 
 
 @dataclasses.dataclass(frozen=True)

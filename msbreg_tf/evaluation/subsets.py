@@ -1,5 +1,7 @@
 """Choosing images by class and seed: a validation part, and a class-balanced fraction."""
 
+import math
+
 import numpy as np
 
 
@@ -47,13 +49,19 @@ def class_balanced(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray
       int64 [·]: rows in ascending order.
 
     Raises:
-      ValueError: `fraction` is not above 0 and at most 1.
+      ValueError: `fraction` is not above 0 and at most 1, or not one image for each class.
     """
     if not 0 < fraction <= 1:
         raise ValueError(f"--fraction={fraction}: expected more than 0 and at most 1.")
     if fraction == 1:
         return np.arange(len(labels))
     classes = _shuffled_classes(labels, seed)
+    if round(fraction * len(labels)) < len(classes):
+        raise ValueError(
+            f"--fraction={fraction}: {fraction:g} of {len(labels):,} images is less than one for "
+            f"each of the {len(classes)} classes. Use at least --fraction="
+            f"{math.ceil(1e6 * len(classes) / len(labels)) / 1e6:g}."
+        )
     count = max(1, round(fraction * len(labels) / len(classes)))
     return np.sort(np.concatenate([rows[:count] for rows in classes]))
 

@@ -13,9 +13,9 @@ import shutil
 from typing import Optional
 
 import tensorflow as tf
-from absl import logging
 
 from msbreg_tf.files.whole import sha256_of, sync, sync_tree
+from msbreg_tf.notices import note
 
 _MANIFEST = "manifest.json"
 
@@ -83,7 +83,7 @@ class Checkpoints:
                 self.restore(step)
                 self._set_aside(damaged)
                 return step
-            logging.warning("Checkpoint %d is damaged (%s): trying the one before.", step, damage)
+            note(f"checkpoint {step} is damaged ({damage}): trying the one before.")
             damaged.append(step)
         if damaged:
             raise ValueError(

@@ -1,17 +1,50 @@
 """The folder of a run: whose it is, who uses it now, and where things lie in it."""
 
-import fcntl
+import contextlib
+import dataclasses
 import json
 import os
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Optional
 
-from msbreg_tf.errors import RunFailedError
-from msbreg_tf.files.whole import write_text_whole
+from msbreg_tf.files import lock
+from msbreg_tf.files.whole import WRITING, write_text_whole
 
 # Version of what a training computes from its settings: seeds, views, losses, updates. Whoever
 # changes any of these counts it up, and a run that was begun before is not continued.
 # 2: an operation's random numbers depend on its name, not on its place among the others.
-ARITHMETIC = 2
+# 3: JPEG is decoded accurately and upright; streamed data are in another order.
+ARITHMETIC = 3
+
+_OURS = (
+    *("run.json", "metrics.jsonl", "results.jsonl", "checkpoints", "tensorboard", "export"),
+    *("broken_files", "error.txt"),
+)
+# What people and schedulers put beside a run: logs, notes, settings.
+_BESIDE = (".log", ".out", ".err", ".txt", ".cfg", ".sh", ".md", ".json", ".yaml", ".yml", ".html")
+_REMEDY = "Make these equal to continue it, or choose another --workdir."
+_SHOWN = 6  # differences in a message
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """What is known of a run.
+
+    Attributes:
+      kind: "pretraining" or "fine-tuning".
+      settings: {flag: value} of all flags that decide the result.
+      facts: {what: value} of what else decides it, such as the images found.
+      defaults: values of settings that an older record lacks.
+      free: {flag: value} of flags that decide what is logged; a continued run may change them.
+      why: {flag: sentence} that explains why a run can't be continued under another value.
+    """
+
+    kind: str
+    settings: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    free: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    why: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 class Workdir:
@@ -27,7 +60,7 @@ class Workdir:
     Another worker's broken_files and error.txt end in its number: broken_files.1.
     """
 
-    def __init__(self, path: str, holder: bool = True):
+    def __init__(self, path: Optional[str], holder: bool = True):
         """Creates the folder and takes its lock, which ends with the process.
 
         Args:
@@ -35,70 +68,115 @@ class Workdir:
           holder: False for a worker that only reads what the chief has written there.
 
         Raises:
-          ValueError: no path, or a folder that can't be written.
+          ValueError: no path, or a folder that can't be written or holds other people's files.
           RunFailedError: another process holds the lock.
         """
-        if not path:
-            raise ValueError(
-                "--workdir is missing: name a folder, for example --workdir=runs/first."
-            )
-        self.path = os.path.abspath(os.path.expanduser(path))
-        self._lock = None
+        self.path = checked_path(path)
+        self._lock: Optional[lock.Lock] = None
         if not holder:
             return
+        self._is_new = not os.path.exists(self.path)
         try:
             os.makedirs(self.path, exist_ok=True)
-            self._lock = open(os.path.join(self.path, ".lock"), "a")  # noqa: SIM115 held for life
+            self._lock = lock.Lock(self.path, f"--workdir={path}")
         except OSError as error:
             raise ValueError(
-                f"--workdir={path}: can't be written ({error.strerror}). Choose another folder."
-            ) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunFailedError(
-                f"--workdir={path}: another process is training there. Wait for it, or choose "
-                "another folder."
-            ) from error
-        except OSError as error:
-            raise ValueError(
-                f"--workdir={path}: its file system can't lock files ({error.strerror}). Choose a "
-                "folder on another one."
+                f"--workdir={path}: can't be written or locked ({error.strerror}). Choose another "
+                "folder."
             ) from error
 
     def close(self) -> None:
-        """Gives the lock back."""
-        if self._lock is not None:
+        """Gives the lock back; a new folder in which nothing was begun is removed."""
+        if self._lock is None:
+            return
+        if self._is_new and set(os.listdir(self.path)) <= {lock.NAME}:
+            self._lock.remove()
+            with contextlib.suppress(OSError):  # somebody has put something into it
+                os.rmdir(self.path)
+        else:
             self._lock.close()
+        self._lock = None
 
     def file(self, *parts: str) -> str:
         """Path of something in the folder."""
         return os.path.join(self.path, *parts)
 
-    def claim(self, settings: dict[str, Any], facts: dict[str, Any], defaults: dict) -> None:
+    def claim(self, run: Claim) -> dict[str, tuple[Any, Any]]:
         """Records what the run is, or checks that it is the one recorded here before.
 
-        Args:
-          settings: {flag name: value} of all flags that decide the result.
-          facts: {what: value} of what else decides it, such as the images found.
-          defaults: values of settings that an older record lacks.
+        A run of which nothing was saved can't be continued, so another may take its place.
+
+        Returns:
+          {flag: (value before, value now)} of those that may change, and did.
 
         Raises:
-          ValueError: the folder holds a run that differs; the message lists the differences.
+          ValueError: the folder holds a run that differs, or one that nobody can tell; the message
+            lists the differences.
         """
-        current = json.loads(
-            json.dumps({"arithmetic": ARITHMETIC, "settings": settings, "facts": facts})
-        )
+        current = {
+            "arithmetic": ARITHMETIC,
+            "kind": run.kind,
+            "settings": run.settings,
+            "facts": run.facts,
+            "free": run.free,
+        }
+        current = json.loads(json.dumps(current))
         path = self.file("run.json")
-        if not os.path.exists(path):
-            if self._lock is None:
+        if self._lock is None and not os.path.exists(path):
+            raise ValueError(
+                f"--workdir={self.path}: run.json, which worker 0 has written, is not there. "
+                "Give all workers the same folder, on storage that all of them see."
+            )
+        changed = {}
+        if self._lock is None or self._has_state():
+            recorded = self._recorded(path)
+            self._check(recorded, current, run)
+            changed = {
+                name: (recorded["free"][name], value)
+                for name, value in current["free"].items()
+                if recorded["free"].get(name, value) != value
+            }
+        if self._lock is not None:
+            try:
+                write_text_whole(path, json.dumps(current, indent=2))
+            except OSError as error:
                 raise ValueError(
-                    f"--workdir={self.path}: run.json, which worker 0 has written, is not there. "
-                    "Give all workers the same folder, on storage that all of them see."
-                )
-            write_text_whole(path, json.dumps(current, indent=2))
-            return
-        recorded = _read_record(path)
+                    f"--workdir={self.path}: can't be written ({error.strerror}). Choose another "
+                    "folder."
+                ) from error
+        return changed
+
+    def _has_state(self) -> bool:
+        """Whether there is anything that could be continued."""
+        return any(
+            name.isdigit()
+            for folder in ("checkpoints", "export")
+            if os.path.isdir(self.file(folder))
+            for name in os.listdir(self.file(folder))
+        )
+
+    def _recorded(self, path: str) -> dict[str, Any]:
+        try:
+            with open(path) as file:
+                content = json.load(file)
+            record = {name: dict(content[name]) for name in ("settings", "facts")}
+            free = dict(content.get("free", {}))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            what = "is missing" if not os.path.exists(path) else f"is damaged ({error})"
+            raise ValueError(
+                f"--workdir={self.path}: it holds checkpoints or an export, but its run.json {what}"
+                ", so nobody can tell which run they are of. Restore it from a backup, or choose "
+                "another --workdir."
+            ) from error
+        arithmetic, kind = content.get("arithmetic", 1), content.get("kind", "pretraining")
+        return {"arithmetic": arithmetic, "kind": kind, **record, "free": free}
+
+    def _check(self, recorded: dict[str, Any], current: dict[str, Any], run: Claim) -> None:
+        if recorded["kind"] != run.kind:
+            raise ValueError(
+                f"--workdir={self.path}: it holds a {recorded['kind']}, and this is a {run.kind}. "
+                "Choose another --workdir."
+            )
         if recorded["arithmetic"] != ARITHMETIC:
             raise ValueError(
                 f"--workdir={self.path} holds a run that another version of msbreg_tf began, whose "
@@ -106,31 +184,64 @@ class Workdir:
                 "continued here it would be neither run. Finish it with that version, or choose "
                 "another --workdir."
             )
-        recorded["settings"] = json.loads(json.dumps(defaults)) | recorded["settings"]
-        differing = [
-            f"{prefix}{name}: {there.get(name)} there, {here.get(name)} now"
+        # Flags that were of the settings once are not any more.
+        settings = json.loads(json.dumps(dict(run.defaults))) | {
+            name: value for name, value in recorded["settings"].items() if name not in run.free
+        }
+        differing = {
+            f"{prefix}{name}": f"{there.get(name)} there, {here.get(name)} now"
             for prefix, there, here in (
-                ("--", recorded["settings"], current["settings"]),
+                ("--", settings, current["settings"]),
                 ("", recorded["facts"], current["facts"]),
             )
             for name in sorted(there.keys() | here.keys())
             if there.get(name) != here.get(name)
-        ]
+        }
         if differing:
+            shown = [f"{name}: {values}" for name, values in list(differing.items())[:_SHOWN]]
+            if len(differing) > _SHOWN:
+                shown.append(f"and {len(differing) - _SHOWN} more")
+            reasons = [text for name, text in run.why.items() if f"--{name}" in differing]
             raise ValueError(
-                f"--workdir={self.path} holds another run ({'; '.join(differing)}). Make these "
-                "equal to continue it, or choose another --workdir."
+                f"--workdir={self.path} holds another run ({'; '.join(shown)}). "
+                + " ".join(
+                    [*reasons, "Make these equal to continue it, or choose another --workdir."]
+                )
             )
 
 
-def _read_record(path: str) -> dict[str, Any]:
+def checked_path(path: Optional[str]) -> str:
+    """The absolute path of a `--workdir`, if a run may begin or continue there.
+
+    Raises:
+      ValueError: no path, no folder, or one with files that are not of a run.
+    """
+    if not path:
+        raise ValueError("--workdir is missing: name a folder, for example --workdir=runs/first.")
+    folder = os.path.abspath(os.path.expanduser(path))
+    if not os.path.lexists(folder):
+        return folder
+    if not os.path.isdir(folder):
+        raise ValueError(f"--workdir={path}: it is a file. Name a folder.")
     try:
-        with open(path) as file:
-            content = json.load(file)
-        record = {name: dict(content[name]) for name in ("settings", "facts")}
-        return {"arithmetic": content.get("arithmetic", 1), **record}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
         raise ValueError(
-            f"{path} is damaged ({error}), so nobody can tell which run this --workdir holds. "
-            "Restore it from a backup, or choose another --workdir."
+            f"--workdir={path}: can't be read ({error.strerror}). Choose another folder."
         ) from error
+    foreign = [name for name in names if not _may_be_there(name)]
+    if foreign and "run.json" not in names:
+        raise ValueError(
+            f"--workdir={path}: it holds other files, such as {foreign[0]}. Name a new or an empty "
+            "folder, or that of a run."
+        )
+    return folder
+
+
+def _may_be_there(name: str) -> bool:
+    """Whether a run, a kill at some moment of it, or who started it, has left this name."""
+    return (
+        name.startswith((".", *(f"{ours}." for ours in _OURS)))
+        or name in _OURS
+        or name.endswith((WRITING, *_BESIDE))
+    )

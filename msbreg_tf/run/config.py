@@ -10,7 +10,7 @@ from msbreg_tf.augment.settings import AugmentSettings
 from msbreg_tf.data.settings import DataSettings
 from msbreg_tf.method.settings import ObjectiveSettings, OptimizerSettings
 from msbreg_tf.networks.settings import NetworkSettings
-from msbreg_tf.run.settings import RunSettings
+from msbreg_tf.run.settings import LOGGING, RunSettings
 from msbreg_tf.settings import Settings
 
 
@@ -41,6 +41,10 @@ class Config:
         return {
             name: value for part in self._parts() for name, value in part.result_values().items()
         }
+
+    def logging_settings(self) -> dict[str, Any]:
+        """The settings that decide only what is logged; a resumed run may change them."""
+        return {name: getattr(self.run, name) for name in LOGGING}
 
     @property
     def max_lr(self) -> float:

@@ -2,13 +2,14 @@
 
     export/<step>/saved_model.pb, variables/   two signatures, below; loads without this package
     export/<step>/encoder.keras                images [*, S, S, 3] in 0–255 → features [*, F]
-    export/<step>/metadata.json                recipe, step, versions, preprocessing
+    export/<step>/metadata.json                recipe, step, images, versions, preprocessing
 
     serving_default   image        float32 [B, H, W, 3] in 0–255  → embedding float32 [B, F]
-    serve_bytes       image_bytes  string [B], JPEG or PNG         → embedding float32 [B, F]
+    serve_bytes       image_bytes  string [B], JPEG, PNG, GIF, BMP → embedding float32 [B, F]
 
-A signature has one dtype: NumPy images and JSON numbers of any type are converted to float32, a
-uint8 tensor is not. The loaded object's `embed` takes tensors of both types.
+An image with a pixel that is not finite gives a row of NaN. A signature has one dtype: NumPy images
+and JSON numbers of any type are converted to float32, a uint8 tensor is not. The loaded object's
+`embed` takes tensors of both types.
 """
 
 import json
@@ -19,13 +20,20 @@ from typing import Any
 import tensorflow as tf
 from tensorflow import keras
 
-from msbreg_tf.data.images.resizing import fit_square
+from msbreg_tf.data.images.decoding import decode_image
+from msbreg_tf.data.images.resizing import fit_square, resize_and_crop
+from msbreg_tf.errors import RunFailedError, root_cause
 from msbreg_tf.files.whole import sync, sync_tree
 
 PREPROCESSING = (
     "Images of another size are resized (antialiased bilinear) so that the shorter side is "
     "image_size, and cropped to the central square; pixels 0–255 are normalised inside the encoder."
 )
+
+LOADS_IN = {
+    "SavedModel": "TensorFlow 2.15 and newer, tf.saved_model.load or keras.layers.TFSMLayer",
+    "encoder.keras": "Keras 2: TensorFlow 2.15, or tf_keras beside a newer TensorFlow; not Keras 3",
+}
 
 
 class EncoderServer(tf.Module):
@@ -40,7 +48,13 @@ class EncoderServer(tf.Module):
     def embed(self, image):
         """Embeds images, uint8 or float32 [B, H, W, 3] in 0–255 → float32 [B, F]."""
         image = fit_square(tf.cast(image, tf.float32), self._image_size)
-        return tf.cast(self.encoder(image, training=False), tf.float32)
+        batch = tf.shape(image)[0]
+        # A convolution of no image at all is an error on CPUs.
+        image = tf.pad(image, [[0, tf.maximum(1 - batch, 0)], [0, 0], [0, 0], [0, 0]])
+        features = tf.cast(self.encoder(image, training=False), tf.float32)
+        # ReLU turns NaN into 0, and so the features of a broken image into plausible ones.
+        is_finite = tf.reduce_all(tf.abs(image) <= tf.float32.max, axis=[1, 2, 3])
+        return tf.where(is_finite[:, tf.newaxis], features, float("nan"))[:batch]
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32, "image")])
     def serve(self, image):
@@ -53,11 +67,9 @@ class EncoderServer(tf.Module):
         side = self._image_size
 
         def decode(encoded):
-            image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-            image.set_shape([None, None, 3])
-            return fit_square(tf.cast(image, tf.float32)[None], side)[0]
+            return resize_and_crop(decode_image(encoded), side)
 
-        spec = tf.TensorSpec([side, side, 3], tf.float32)
+        spec = tf.TensorSpec([side, side, 3], tf.uint8)
         return {"embedding": self.embed(tf.map_fn(decode, image_bytes, fn_output_signature=spec))}
 
 
@@ -75,7 +87,7 @@ def export_encoder(
     Returns:
       `folder`.
     """
-    single = _plain_float32(encoder)
+    single = _plain_float32(encoder, image_size)
     server = EncoderServer(single, image_size)
     for dtype in (tf.uint8, tf.float32):
         server.embed.get_concrete_function(tf.TensorSpec([None, None, None, 3], dtype, "image"))
@@ -86,6 +98,7 @@ def export_encoder(
         "image_size": image_size,
         "feature_size": single.output_shape[-1],
         "preprocessing": PREPROCESSING,
+        "loads_in": LOADS_IN,
     }
     try:
         signatures = {"serving_default": server.serve, "serve_bytes": server.serve_bytes}
@@ -97,18 +110,32 @@ def export_encoder(
         shutil.rmtree(folder, ignore_errors=True)
         os.rename(partial, folder)
         sync(os.path.dirname(folder))
-    except BaseException:
+    except Exception as error:  # Keras and TensorFlow have their own for a full disk
+        raise RunFailedError(
+            f"the export can't be written to {folder} ({root_cause(error)}). Make room there, and "
+            "start the same command again; checkpoints are kept."
+        ) from error
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        raise
     return folder
 
 
-def _plain_float32(encoder: keras.Model) -> keras.Model:
-    """A copy for one device that computes in float32, whatever the run computed in."""
+def is_whole(folder: str) -> bool:
+    """Whether `export_encoder` has finished there."""
+    names = ("saved_model.pb", "encoder.keras", "metadata.json")
+    return all(os.path.exists(os.path.join(folder, name)) for name in names)
+
+
+def _plain_float32(encoder: keras.Model, image_size: int) -> keras.Model:
+    """A copy for one device and for images of one size, in float32, whatever the run computed in.
+
+    At another size it would give other features without a word; so it refuses.
+    """
 
     def plain(layer: keras.layers.Layer) -> keras.layers.Layer:
         return layer.from_config(layer.get_config() | {"dtype": "float32"})
 
-    copy = keras.models.clone_model(encoder, clone_function=plain)
+    images = keras.Input([image_size, image_size, 3], name="image")
+    copy = keras.models.clone_model(encoder, input_tensors=images, clone_function=plain)
     copy.set_weights(encoder.get_weights())
     return keras.Model(copy.inputs, copy.outputs[0], name="encoder")

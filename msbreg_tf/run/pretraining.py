@@ -1,27 +1,23 @@
 """One pretraining run: from settings through training to the export, in any number of processes."""
 
 import contextlib
-import platform
-import sys
+import time
 import traceback
 from collections.abc import Iterator
 
 import tensorflow as tf
 from tensorflow import keras
 
-import msbreg_tf
-from msbreg_tf.data.labelled.arrays import labelled_images
-from msbreg_tf.data.pipeline.probe import probe_views
 from msbreg_tf.data.pipeline.service import check_service, service_batches
 from msbreg_tf.data.pipeline.views import ViewPlan, view_batches
 from msbreg_tf.data.sources.table import open_source
 from msbreg_tf.distributed.workers import Workers, join_workers
 from msbreg_tf.errors import RunFailedError
 from msbreg_tf.files.checkpoints import Checkpoints
-from msbreg_tf.files.metrics_file import MetricsFile
-from msbreg_tf.files.workdir import Workdir
+from msbreg_tf.files.workdir import Claim, Workdir
 from msbreg_tf.method.lars import LARS
 from msbreg_tf.method.schedules import WarmupCosine, finished_steps
+from msbreg_tf.notices import note_broken
 from msbreg_tf.run.build import (
     build_augmentation,
     build_model,
@@ -30,12 +26,21 @@ from msbreg_tf.run.build import (
     saved_state,
 )
 from msbreg_tf.run.callbacks.guards import SaveCheckpoints, StopOnNonFinite
-from msbreg_tf.run.callbacks.monitors import LogMetrics, PeriodicKNN, Progress, TensorBoardLog
+from msbreg_tf.run.callbacks.logs import knn_data, log_callbacks
+from msbreg_tf.run.callbacks.monitors import duration
 from msbreg_tf.run.config import Config
 from msbreg_tf.run.determinism import reproducible_sums
-from msbreg_tf.run.export import export_encoder
+from msbreg_tf.run.export import export_encoder, is_whole
+from msbreg_tf.run.facts import export_facts
 from msbreg_tf.run.length import Length
+from msbreg_tf.run.next_steps import last_measured, next_commands
 from msbreg_tf.run.plan import describe
+
+_WHY_NOT_LONGER = (
+    "Learning rate and target follow a cosine over all epochs, so a longer run differs from its "
+    "first steps on. To train a finished encoder further, start a new run from its weights with "
+    "--init_from=EXPORT."
+)
 
 
 def train(config: Config) -> str:
@@ -63,7 +68,10 @@ def train(config: Config) -> str:
             print(run.plan())
         with _readable_failures(workdir, workers):
             run.fit()
-            return run.export()
+            export = run.export()
+            if workers.is_chief:
+                print(run.summary(export))
+            return export
 
 
 @contextlib.contextmanager
@@ -82,6 +90,7 @@ class Run:
 
     def __init__(self, config: Config, workdir: Workdir, workers: Workers):
         """Builds everything that can turn out to be wrong, and only then claims the folder."""
+        self.started = time.monotonic()
         self.config = config
         self.workdir = workdir
         self.workers = workers
@@ -91,7 +100,7 @@ class Run:
             check_service(config.data.data_service, self.source)
         self.length = Length.of(config, self.source.num_images)
         self.augment = build_augmentation(config)
-        self.knn_data = _knn_data(config) if workers.is_chief else None
+        self.knn_data = knn_data(config) if workers.is_chief else None
         keras.utils.set_random_seed(config.run.seed)
         with self.strategy.scope():
             self.model = build_model(config, self.length.total_steps)
@@ -104,13 +113,18 @@ class Run:
         chief = self.workers.is_chief
         if not chief:
             first_step = int(self.workers.broadcast(0))
-        self.workdir.claim(
-            self.config.result_settings(),
-            facts={
-                "images": self.source.fingerprint,
-                "precision": keras.mixed_precision.global_policy().name,
-            },
-            defaults=Config().result_settings(),
+        self.changed = self.workdir.claim(
+            Claim(
+                "pretraining",
+                self.config.result_settings(),
+                facts={
+                    "images": self.source.fingerprint,
+                    "precision": keras.mixed_precision.global_policy().name,
+                },
+                defaults=Config().result_settings(),
+                free=self.config.logging_settings(),
+                why={"epochs": _WHY_NOT_LONGER},
+            )
         )
         self.source.log_broken_files_to(self.workdir.file(self.workers.own_name("broken_files")))
         self.checkpoints = Checkpoints(
@@ -167,21 +181,24 @@ class Run:
         return folder
 
     def _write_export(self, step: int, folder: str) -> None:
+        if is_whole(folder):
+            print(f"Finished already: the encoder of step {step:,} is in {folder}")
+            return
         export_encoder(
             self.model.encoder,
             folder,
             image_size=self.config.data.image_size,
-            metadata={
-                "step": step,
-                "recipe": self.config.settings(),
-                "versions": {
-                    "msbreg_tf": msbreg_tf.__version__,
-                    "tensorflow": tf.__version__,
-                    "python": platform.python_version(),
-                },
-            },
+            metadata=export_facts(self.config, self.source, step),
         )
         print(f"Exported the encoder of step {step:,} to {folder}")
+
+    def summary(self, folder: str) -> str:
+        """How long it took, how good it is or how to find out, and what comes next."""
+        lines = []
+        if steps := self.length.total_steps - self.first_step:
+            lines.append(f"Trained {steps:,} steps in {duration(time.monotonic() - self.started)}.")
+        lines += last_measured(self.workdir.file("metrics.jsonl"))
+        return "\n".join([*lines, *next_commands(self.config, folder)])
 
     @contextlib.contextmanager
     def _views(self) -> Iterator[tf.data.Dataset]:
@@ -211,7 +228,18 @@ class Run:
     def _callbacks(self) -> list[keras.callbacks.Callback]:
         """What `fit` calls, in this order; of several workers, only the chief logs."""
         run, optimizer, length = self.config.run, self.config.optimizer, self.length
-        logs = self._logs() if self.workers.is_chief else []
+        logs = []
+        if self.workers.is_chief:
+            logs = log_callbacks(
+                self.config,
+                self.workdir,
+                self.source,
+                self.augment,
+                length,
+                self.first_step,
+                self.changed,
+                self.knn_data,
+            )
         return [
             LARS(optimizer.trust_coefficient, optimizer.weight_decay),
             WarmupCosine(self.config.max_lr, length.warmup_steps, length.total_steps),
@@ -221,49 +249,9 @@ class Run:
             SaveCheckpoints(self.checkpoints, run.checkpoint_every, self.workers),
         ]
 
-    def _logs(self) -> list[keras.callbacks.Callback]:
-        run, optimizer, length = self.config.run, self.config.optimizer, self.length
-        file = MetricsFile(self.workdir.file("metrics.jsonl"))
-        file.drop_after(self.first_step)
-        probe = probe_views(
-            self.source, self.augment, seed=run.seed, num_views=self.config.objective.num_views
-        )
-        logs = [
-            Progress(length.total_steps, optimizer.batch_size),
-            LogMetrics(file, run.log_every, length.steps_per_epoch),
-            TensorBoardLog(
-                self.workdir.file("tensorboard"),
-                run.log_every,
-                length.steps_per_epoch,
-                optimizer.batch_size,
-                probe,
-            ),
-        ]
-        if self.knn_data is not None:
-            logs.append(PeriodicKNN(file, run.knn_every, length.steps_per_epoch, *self.knn_data))
-        return logs
-
     def _name_broken_files(self) -> None:
-        if broken := self.source.broken_files():
-            print(f"{len(broken)} broken files were skipped:", *broken, sep="\n  ", file=sys.stderr)
-
-
-def _knn_data(config: Config):
-    """(train, test) of the periodic k-NN, each (images, labels); None if there is to be none."""
-    data, run = config.data, config.run
-    if not run.knn_every:
-        return None
-    loaded = []
-    for flag in ("knn_train_split", "knn_test_split"):
-        split = getattr(run, flag)
-        try:
-            loaded.append(
-                labelled_images(data.dataset, split, data.data_dir, data.image_size, run.knn_images)
-            )
-        except ValueError as error:
-            message = str(error).replace(f"--split={split}", f"--{flag}={split}")
-            raise ValueError(f"{message} Without labels, leave --knn_every at 0.") from error
-    return loaded
+        broken = self.source.broken_files()
+        note_broken(self.source.name, broken, self.source.num_images, "replaced by others")
 
 
 @contextlib.contextmanager

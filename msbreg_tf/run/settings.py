@@ -5,6 +5,8 @@ from typing import Optional
 
 from msbreg_tf.settings import Settings, setting
 
+LOGGING = ("log_every", "knn_every", "knn_train_split", "knn_test_split", "knn_images")
+
 
 @dataclasses.dataclass(frozen=True)
 class RunSettings(Settings):
@@ -51,18 +53,29 @@ class RunSettings(Settings):
         changes_result=False,
     )
     log_every: int = setting(
-        10, "How often metrics.jsonl gets a line and TensorBoard a point.", unit="steps", low=1
+        10,
+        "How often metrics.jsonl gets a line and TensorBoard a point; the first and the last step "
+        "always have one.",
+        unit="steps",
+        low=1,
+        changes_result=False,
     )
     knn_every: int = setting(
         0,
         "How often k-NN evaluates the encoder during training; 0 is never. It needs labels.",
         unit="epochs",
         low=0,
+        changes_result=False,
     )
-    knn_train_split: str = setting("train", "Labelled split that k-NN looks its neighbours up in.")
+    knn_train_split: str = setting(
+        "train", "Labelled split that k-NN looks its neighbours up in.", changes_result=False
+    )
     knn_images: int = setting(
         10000,
         "Images of each labelled split that k-NN uses, at most, held in memory.",
         low=1,
+        changes_result=False,
     )
-    knn_test_split: str = setting("test", "Labelled split that k-NN classifies.")
+    knn_test_split: str = setting(
+        "test", "Labelled split that k-NN classifies.", changes_result=False
+    )

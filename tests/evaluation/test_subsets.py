@@ -32,13 +32,18 @@ def test_holdout_depends_on_the_seed_alone():
 
 @pytest.mark.parametrize(
     ("fraction", "expected"),
-    [(0.1, [10, 10, 5]), (0.01, [1, 1, 1]), (0.0001, [1, 1, 1]), (1.0, [200, 95, 5])],
+    [(0.1, [10, 10, 5]), (0.01, [1, 1, 1]), (1.0, [200, 95, 5])],
 )
 def test_fractions_are_balanced_over_classes(fraction, expected):
     labels = labels_of(200, 95, 5)
     rows = class_balanced(labels, fraction, seed=0)
     assert counts_of(labels, rows) == expected
     assert rows.tolist() == sorted(set(rows))
+
+
+def test_a_fraction_of_fewer_images_than_classes_is_refused():
+    with pytest.raises(ValueError, match=r"--fraction=0.005: .*3 classes.* --fraction=0.01\.$"):
+        class_balanced(labels_of(200, 95, 5), 0.005, seed=0)
 
 
 def test_fractions_depend_on_the_seed_and_grow():

@@ -1,44 +1,155 @@
-"""Encoded images of any kind to uint8 RGB, with graph operations only.
+"""Encoded images of any kind to uint8 RGB, the same way for training, tools and exports.
 
-Python functions are avoided because they hold the interpreter's lock and do not run on the workers
-of the tf.data service. Alpha is dropped, 16-bit samples lose their lower byte, and of an animation
-the first frame counts.
+Graph operations decode JPEG, PNG, GIF and BMP, so that an exported encoder, which has no Python,
+and the workers of a tf.data service do it too. `decode_any` also asks Pillow, for WebP, TIFF, AVIF,
+JPEG 2000 and PPM, where Python runs.
+
+What a person would see is decoded: the orientation that EXIF gives is applied. Alpha is dropped,
+16-bit samples lose their lower byte, and of an animation the first frame counts.
 """
 
+import functools
+import io
+import warnings
+
+import numpy as np
 import tensorflow as tf
 
+from msbreg_tf.data.settings import MEGAPIXELS
+
+_JPEG, _PNG, _GIF, _BMP = b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM"
+_PILLOW_FORMATS = ("WEBP", "TIFF", "AVIF", "JPEG2000", "PPM")
+_HEADER_BYTES = 1 << 17  # EXIF is one segment of at most 64 KiB, near the beginning
 _BMP_HEADER_BYTES = 54
 _RED_MASK = 0x00FF0000
 
 
-def decode_image(contents: tf.Tensor) -> tf.Tensor:
-    """Decodes JPEG, PNG, GIF or BMP, recognised by its first bytes.
+def decode_image(contents: tf.Tensor, megapixels: float = MEGAPIXELS) -> tf.Tensor:
+    """Decodes JPEG, PNG, GIF or BMP, recognised by its first bytes, with graph operations only.
 
     Args:
       contents: string scalar.
+      megapixels: a file whose header promises more is refused before it is decoded.
 
     Returns:
-      uint8 [H, W, 3].
+      uint8 [H, W, 3], upright.
 
     Raises:
-      tf.errors.InvalidArgumentError: when run on anything else, or on a damaged image.
+      tf.errors.InvalidArgumentError: when run on anything else, or on a damaged or too large image.
     """
-    image = tf.cond(
-        tf.strings.substr(contents, 0, 2) == b"BM",
-        lambda: _decode_bmp(contents),
-        lambda: tf.io.decode_image(contents, channels=3, expand_animations=False),
-    )
+    return _decode(contents, megapixels, lambda: _refuse("no JPEG, PNG, GIF or BMP image"))
+
+
+def decode_any(contents: tf.Tensor, megapixels: float = MEGAPIXELS) -> tf.Tensor:
+    """`decode_image`, and by Pillow what that can't decode; needs this process's Python."""
+
+    def by_pillow():
+        def decode(contents):
+            try:
+                return _decode_by_pillow(contents, megapixels)
+            except Exception as error:  # Pillow raises whatever a format's parser stumbles over
+                raise tf.errors.InvalidArgumentError(None, None, str(error)) from error
+
+        return tf.numpy_function(decode, [contents], tf.uint8, stateful=False)
+
+    return _decode(contents, megapixels, by_pillow)
+
+
+def read_and_decode(path: tf.Tensor, megapixels: float = MEGAPIXELS) -> tf.Tensor:
+    """`decode_any` of a file: string scalar → uint8 [H, W, 3]."""
+    return decode_any(tf.io.read_file(path), megapixels)
+
+
+def is_decoded_in_graph(contents: bytes) -> bool:
+    """Whether `decode_image` would try these first bytes of a file."""
+    return contents.startswith((_JPEG, _PNG, _GIF, _BMP))
+
+
+def is_image(contents: bytes) -> bool:
+    """Whether `decode_any` would try these first 32 bytes of a file."""
+    return is_decoded_in_graph(contents) or _is_of_pillow(contents)
+
+
+def _decode(contents, megapixels, otherwise):
+    limit = round(megapixels * 1e6)
+    kinds = ((_JPEG, _decode_jpeg), (_PNG, _decode_png), (_GIF, _decode_gif), (_BMP, _decode_bmp))
+    image = otherwise
+    for start, decode in reversed(kinds):
+        image = functools.partial(_if_it_starts, contents, start, decode, limit, image)
+    image = image()
     image.set_shape([None, None, 3])
     return image
 
 
-def read_and_decode(path: tf.Tensor) -> tf.Tensor:
-    """`decode_image` of a file: string scalar → uint8 [H, W, 3]."""
-    return decode_image(tf.io.read_file(path))
+def _if_it_starts(contents, start, decode, limit, otherwise):
+    begins = tf.strings.substr(contents, 0, len(start)) == start
+    return tf.cond(begins, lambda: decode(contents, limit), otherwise)
 
 
-def _decode_bmp(contents: tf.Tensor) -> tf.Tensor:
-    """BMP of 8 bits with a palette, 24 or 32 bits, uncompressed → uint8 [H, W, 3].
+def _refuse(what: str) -> tf.Tensor:
+    with tf.control_dependencies([tf.debugging.Assert(False, [what], name="refused")]):
+        return tf.zeros([1, 1, 3], tf.uint8)
+
+
+def _checked(contents, height, width, limit):
+    """`contents`, if height × width is not beyond the limit."""
+    pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
+    small_enough = tf.debugging.Assert(
+        pixels <= limit, ["an image of", height, "x", width, "pixels; the limit is", limit]
+    )
+    with tf.control_dependencies([small_enough]):
+        return tf.identity(contents)
+
+
+def _decode_jpeg(contents, limit):
+    height, width, _ = tf.unstack(tf.image.extract_jpeg_shape(contents))
+    contents = _checked(contents, height, width, limit)
+    # The default is faster and off by up to 4 of 255; this is what Pillow computes, to the bit.
+    image = tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
+    return _upright(image, _orientation(contents, b"Exif\0\0"))
+
+
+def _decode_png(contents, limit):
+    width, height = tf.unstack(_integers(contents, 16, tf.int32, big_endian=True))
+    contents = _checked(contents, height, width, limit)
+    image = tf.io.decode_png(contents, channels=3)
+    return _upright(image, _orientation(contents, b"eXIf"))
+
+
+def _decode_gif(contents, limit):
+    width, height = tf.unstack(_integers(contents, 6, tf.uint16))
+    contents = _checked(contents, height, width, limit)
+    return tf.io.decode_gif(_first_frame(contents))[0]
+
+
+def _first_frame(contents):
+    """A GIF up to its first image: TensorFlow would decode all of them."""
+    data = tf.io.decode_raw(contents, tf.uint8)
+    length = tf.size(data)
+
+    def byte(at):
+        return tf.cast(data[tf.minimum(at, length - 1)], tf.int32)
+
+    def table_bytes(flags):  # of a colour table, if the flags say that there is one
+        return tf.where(flags >= 128, 3 * tf.bitwise.left_shift(2, flags % 8), 0)
+
+    def after_blocks(at):
+        """Behind a chain of sub-blocks, each with its length before it, and an empty one."""
+        at = tf.while_loop(
+            lambda at: (byte(at) > 0) & (at < length), lambda at: [at + 1 + byte(at)], [at]
+        )[0]
+        return at + 1
+
+    at = 13 + table_bytes(byte(10))
+    at = tf.while_loop(
+        lambda at: (byte(at) == 0x21) & (at < length), lambda at: [after_blocks(at + 2)], [at]
+    )[0]
+    end = after_blocks(at + 11 + table_bytes(byte(at + 9)))
+    return tf.strings.join([tf.strings.substr(contents, 0, end), b";"])
+
+
+def _decode_bmp(contents, limit):
+    """BMP of 8 bits with a palette, 24 or 32 bits, uncompressed.
 
     `tf.io.decode_bmp` returns palette indices as if they were grey and ignores compression.
     """
@@ -53,7 +164,8 @@ def _decode_bmp(contents: tf.Tensor) -> tf.Tensor:
         (header_size >= 40) & plain, ["compressed, OS/2 or oddly ordered BMP"]
     )
     with tf.control_dependencies([supported]):
-        pixels = tf.io.decode_bmp(contents)  # [H, W, bits / 8]
+        height, width = tf.abs(field(22, tf.int32)), field(18, tf.int32)
+    pixels = tf.io.decode_bmp(_checked(contents, height, width, limit))  # [H, W, bits / 8]
 
     def through_palette():
         start = 14 + header_size
@@ -63,3 +175,86 @@ def _decode_bmp(contents: tf.Tensor) -> tf.Tensor:
         return tf.gather(colours, tf.cast(pixels[..., 0], tf.int32))
 
     return tf.cond(field(28, tf.uint16) == 8, through_palette, lambda: pixels[..., :3])
+
+
+def _orientation(contents, before: bytes):
+    """EXIF's orientation, 1 to 8, of the TIFF structure behind the bytes `before`; 1 without."""
+    header = tf.strings.substr(contents, 0, _HEADER_BYTES)
+    parts = tf.strings.split(header[tf.newaxis], before, maxsplit=1).values
+
+    def read():
+        exif = parts[1]
+        order = tf.strings.substr(exif, 0, 4)
+        big = order == b"MM\0*"
+        return tf.cond(big | (order == b"II*\0"), lambda: _tag_of_tiff(exif, big), lambda: 1)
+
+    return tf.cond(tf.size(parts) > 1, read, lambda: 1)
+
+
+def _tag_of_tiff(exif, big_endian):
+    """The value of tag 274, orientation, in the first directory of a TIFF structure."""
+    data = tf.cast(tf.io.decode_raw(exif, tf.uint8), tf.int32)
+    short = tf.where(big_endian, [256, 1], [1, 256])
+    long = tf.where(big_endian, [0, 65536, 256, 1], [1, 256, 65536, 0])  # of 128 KiB at most
+    start = tf.reduce_sum(data[4:8] * long)
+    count = tf.reduce_sum(data[start : start + 2] * short)
+    count = tf.minimum(count, (tf.size(data) - start - 2) // 12)  # cut off behind 128 KiB
+    entries = tf.reshape(data[start + 2 : start + 2 + 12 * tf.maximum(count, 0)], [-1, 12])
+    tags = tf.reduce_sum(entries[:, :2] * short, axis=1)
+    values = tf.reduce_sum(entries[:, 8:10] * short, axis=1)
+    found = tf.concat([tf.boolean_mask(values, tags == 274), [1]], axis=0)[0]
+    return tf.where((found >= 1) & (found <= 8), found, 1)
+
+
+def _upright(image, orientation):
+    def turned():
+        upright = tf.cond(orientation >= 5, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
+        for axis, mirrored in ((1, (2, 3, 6, 7)), (0, (3, 4, 7, 8))):
+            flip = tf.reduce_any(orientation == tf.constant(mirrored))
+            upright = tf.cond(
+                flip,
+                lambda upright=upright, axis=axis: tf.reverse(upright, [axis]),
+                lambda upright=upright: upright,
+            )
+        return upright
+
+    return tf.cond(orientation == 1, lambda: image, turned)
+
+
+def _integers(contents, start: int, dtype, big_endian: bool = False):
+    """Two numbers that stand at `start`, int32 [2]; zeros of a file that ends before."""
+    end = start + 2 * dtype.size
+    head = tf.strings.join([tf.strings.substr(contents, 0, end), b"\0" * end])
+    numbers = tf.strings.substr(head, start, 2 * dtype.size)
+    decoded = tf.io.decode_raw(numbers, dtype, little_endian=not big_endian)
+    return tf.cast(tf.ensure_shape(decoded, [2]), tf.int32)
+
+
+def _is_of_pillow(start: bytes) -> bool:
+    is_ppm = start[:1] == b"P" and start[1:2] in b"123456" and start[2:3].isspace()
+    return (
+        (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
+        or start[:4] in (b"II*\0", b"MM\0*")
+        or (start[4:8] == b"ftyp" and start[8:12] in (b"avif", b"avis"))
+        or start[:4] == b"\xff\x4f\xff\x51"
+        or start[:12] == b"\0\0\0\x0cjP  \r\n\x87\n"
+        or is_ppm
+    )
+
+
+def _decode_by_pillow(contents: bytes, megapixels: float) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is ours
+        image = Image.open(io.BytesIO(contents), formats=_PILLOW_FORMATS)
+    with image:
+        if image.width * image.height > megapixels * 1e6:
+            raise ValueError(
+                f"{image.height} x {image.width} pixels; the limit is {megapixels:g} M"
+            )
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I"):  # 16 bits: the upper byte, as of a PNG
+            grey = (np.asarray(upright).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+            return np.repeat(grey[..., None], 3, axis=2)
+        return np.asarray(upright.convert("RGB"))

@@ -61,11 +61,11 @@ def select_rows(
     records = records.map(lambda _, pair: pair[0])
     held = _held(records, cache_mb * MIB)
     if held is None:
-        source = StreamSource("streamed", records, len(rows), shuffle_buffer, None)
+        source = StreamSource("streamed", records, len(rows), shuffle_buffer, None, data.decode)
     else:
         source = MemorySource("held", held, data.decode)
     chosen = fingerprint(labels.tobytes(), data.pixels, rows.tobytes())
-    return LabelledSource(source, data.decode, labels[rows], chosen, data.may_break)
+    return LabelledSource(source, data.decode, labels[rows], chosen, data.files is not None)
 
 
 def training_batches(
@@ -101,8 +101,29 @@ def training_batches(
     return views.batch(batch_size, drop_remainder=has_more).prefetch(2)
 
 
-def central_batches(
-    data: LabelledRecords, *, image_size: int, centre_crop: float = 1.0, batch_size: int = 256
+def broken_rows(data: LabelledRecords, rows: np.ndarray) -> np.ndarray:
+    """Those of the records `rows`, int64 [n] ascending, that can't be decoded; decodes all n."""
+    if data.files is None:
+        return np.zeros([0], np.int64)
+    mask = np.zeros(int(rows.max()) + 1, bool)
+    mask[rows] = True
+    with tf.device("CPU"):
+        is_chosen = tf.constant(mask)
+    records = data.records.take(len(mask)).enumerate()
+    records = records.filter(lambda index, _: tf.gather(is_chosen, index))
+
+    def decoded(index, record_and_label):
+        image = data.decode(record_and_label[0])
+        return index + 0 * tf.size(
+            image, tf.int64
+        )  # else nobody needs the image, and it is left out
+
+    good = parallel_map(records, decoded).ignore_errors()
+    return np.setdiff1d(rows, np.fromiter(good.as_numpy_iterator(), np.int64))
+
+
+def central_images(
+    data: LabelledRecords, *, image_size: int, centre_crop: float = 1.0, first: int = 0
 ) -> tf.data.Dataset:
     """The central crop of every image, in a fixed order.
 
@@ -110,23 +131,31 @@ def central_batches(
       data: the split.
       image_size: side S.
       centre_crop: the crop's side as a fraction of the image's shorter side, above 0 and at most 1.
-      batch_size: images at once.
+      first: records before it are left out.
 
     Returns:
-      Data set of (uint8 [b, S, S, 3], int64 [b]).
+      Data set of (position int64, uint8 [S, S, 3], label int64, bool whether it can be read). An
+      image that can't be read is black; only files can be so, of other records it is an error.
     """
     resized = round(image_size / centre_crop)
     start = (resized - image_size) // 2
 
-    def look(record, label):
+    def look(record):
         image = resize_and_crop(data.decode(record), resized)
         image = image[start : start + image_size, start : start + image_size]
-        return tf.ensure_shape(image, [image_size, image_size, 3]), tf.cast(label, tf.int64)
+        return tf.ensure_shape(image, [image_size, image_size, 3])
 
-    images = parallel_map(data.records, look)
-    if data.may_break:
-        images = images.ignore_errors(log_warning=True)
-    return images.batch(batch_size).prefetch(2)
+    def look_or_black(record):
+        black = tf.data.Dataset.from_tensors((tf.zeros([image_size] * 2 + [3], tf.uint8), False))
+        seen = tf.data.Dataset.from_tensors(record).map(lambda record: (look(record), True))
+        return seen.ignore_errors().concatenate(black).take(1).get_single_element()
+
+    def labelled(position, record_and_label):
+        record, label = record_and_label
+        image, good = (look(record), True) if data.files is None else look_or_black(record)
+        return position, image, tf.cast(label, tf.int64), good
+
+    return parallel_map(data.records.enumerate().skip(first), labelled)
 
 
 def _held(records: tf.data.Dataset, limit: int):

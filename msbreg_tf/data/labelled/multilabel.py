@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from msbreg_tf.data.images.decoding import decode_image
+from msbreg_tf.data.images.decoding import decode_any
 from msbreg_tf.data.images.resizing import resize_and_crop
 from msbreg_tf.data.pipeline.parallel import parallel_map
 from msbreg_tf.data.sources.tfds_builder import open_builder, partial_examples
@@ -43,7 +43,7 @@ class MultilabelSplit:
         """
 
         def load(record):
-            return resize_and_crop(decode_image(record), image_size), tf.constant(True)
+            return resize_and_crop(decode_any(record), image_size), tf.constant(True)
 
         def images(start, stop):
             chosen = self.records.skip(start).take(stop - start)
@@ -52,13 +52,16 @@ class MultilabelSplit:
         return images
 
 
-def open_multilabel(dataset: str, split: str, data_dir: Optional[str]) -> MultilabelSplit:
+def open_multilabel(
+    dataset: str, split: str, data_dir: Optional[str], *, flag: str = "split"
+) -> MultilabelSplit:
     """Opens a TFDS data set whose examples have objects with labels, such as voc/2007.
 
     Args:
       dataset: TFDS name. Without a feature objects/is_difficult no object is difficult.
       split: in TFDS notation; VOC's trainval is 'train+validation'.
       data_dir: TFDS directory.
+      flag: how an error calls the split.
 
     Raises:
       ValueError: no such data set or split, an empty one, or no objects with labels.
@@ -71,7 +74,7 @@ def open_multilabel(dataset: str, split: str, data_dir: Optional[str]) -> Multil
             f"--dataset={dataset}: its examples have no objects with labels. Choose voc/2007."
         )
     wanted = {"label": True, **({"is_difficult": True} if "is_difficult" in objects else {})}
-    called = f"split {split}"
+    called = f"--{flag}={split}"
     examples = partial_examples(builder, split, {"objects": wanted}, called=called)
     targets = np.stack([_target(e["objects"], label.num_classes) for e in examples])
     images = partial_examples(builder, split, {"image": True}, called=called)

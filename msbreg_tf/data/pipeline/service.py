@@ -35,9 +35,15 @@ def check_service(service: str, source: Source) -> None:
       source: the images.
 
     Raises:
-      ValueError: the images are streamed, or nothing answers there.
+      ValueError: the images are streamed, some need Pillow, or nothing answers there.
     """
     source.records_in_memory()
+    if names := source.needs_python():
+        raise ValueError(
+            f"--data_service={service}: its workers decode JPEG, PNG, GIF and BMP only, and "
+            f"{len(names):,} of the images are of another format, such as {names[0]}. Convert "
+            "them, or train without --data_service."
+        )
     if reason := why_no_service(service):
         raise ValueError(
             f"--data_service={service}: nothing answers there ({reason}). Start a dispatcher with "

@@ -1,36 +1,58 @@
 """Any folder of images: read on demand, broken files replaced and reported."""
 
 import atexit
+import collections
+import concurrent.futures
 import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Optional
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
-from msbreg_tf.data.images.decoding import read_and_decode
-from msbreg_tf.data.settings import DataSettings
+from msbreg_tf.data.images.decoding import is_decoded_in_graph, is_image, read_and_decode
+from msbreg_tf.data.settings import MEGAPIXELS, DataSettings
 from msbreg_tf.data.sources.records import LabelledRecords, records_of_files
 from msbreg_tf.data.sources.source import Source, permutation
+from msbreg_tf.errors import NoLabelsError
 from msbreg_tf.files.whole import fingerprint
+from msbreg_tf.notices import note
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+_OF_TENSORFLOW = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif")
+_OF_PILLOW = (".webp", ".tif", ".tiff", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm")
+EXTENSIONS = _OF_TENSORFLOW + _OF_PILLOW
+_FEW = 8  # extensions and names in a message
 
 
 def find_images(folder: pathlib.Path) -> list[str]:
     """Paths of all images below `folder`, in the order of their relative paths.
 
-    Images are known by their extensions, in any case. Linked folders are followed, once each; names
-    that begin with a dot are left out.
+    Images are known by their extensions, in any case; a file without one by its first bytes. Linked
+    folders are followed, once each; names that begin with a dot are left out. How many other files
+    there are is said in one line.
     """
-    found, visited = [], set()
+    found, others = [], collections.Counter()
+    for path in _files_below(folder):
+        extension = os.path.splitext(path)[1].lower()
+        if extension in EXTENSIONS or (not extension and is_image(_first_bytes(path))):
+            found.append(path)
+        else:
+            others[extension or "without an extension"] += 1
+    if others:
+        kinds = [f"{count:,} {name}" for name, count in others.most_common(_FEW)]
+        more = ", …" if len(others) > _FEW else ""
+        note(f"{folder}: {sum(others.values()):,} other files left out: {', '.join(kinds)}{more}.")
+    return sorted(found, key=lambda path: os.path.relpath(path, folder).replace(os.sep, "/"))
+
+
+def _files_below(folder: pathlib.Path) -> Iterator[str]:
+    visited = set()
 
     def unreadable(error: OSError):
-        logging.warning("%s: can't be read and is left out (%s).", error.filename, error.strerror)
+        note(f"{error.filename}: can't be read and is left out ({error.strerror}).")
 
     for parent, folders, files in os.walk(folder, followlinks=True, onerror=unreadable):
         real = os.path.realpath(parent)
@@ -40,23 +62,27 @@ def find_images(folder: pathlib.Path) -> list[str]:
         visited.add(real)
         # Sorted here too, so that of two links to one folder it is always the same that is read.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            os.path.join(parent, name)
-            for name in files
-            if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
-        ]
-    return sorted(found, key=lambda path: os.path.relpath(path, folder).replace(os.sep, "/"))
+        yield from (os.path.join(parent, name) for name in files if not name.startswith("."))
+
+
+def _first_bytes(path: os.PathLike) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(32)
+    except OSError:
+        return b""
 
 
 def no_images(folder: str, needs: str) -> ValueError:
-    """The error of a folder in which no file has an image's extension.
+    """The error of a folder in which no file is an image.
 
     Args:
       folder: as the user wrote it.
       needs: what to give instead.
     """
     return ValueError(
-        f"--data_dir={folder}: no file below it ends in {', '.join(EXTENSIONS)}. {needs}"
+        f"--data_dir={folder}: no image in it. Their names end in {', '.join(EXTENSIONS)}, or have "
+        f"no extension. {needs}"
     )
 
 
@@ -69,19 +95,27 @@ class FolderSource(Source):
 
     image_shape = None
 
-    def __init__(self, name: str, folder: pathlib.Path, paths: Sequence[str]):
+    def __init__(
+        self,
+        name: str,
+        folder: pathlib.Path,
+        paths: Sequence[str],
+        megapixels: float = MEGAPIXELS,
+    ):
         """Keeps `paths` and looks for one good file among them.
 
         Args:
           name: for logs.
           folder: the common root.
           paths: files below `folder`, in a fixed order.
+          megapixels: larger images count as broken.
 
         Raises:
           ValueError: none of them can be decoded.
         """
         self.name = name
         self.num_images = len(paths)
+        self._megapixels = megapixels
         self._root = os.fsencode(folder) + b"/"
         encoded = [os.fsencode(os.path.relpath(path, folder)) for path in paths]
         self._digest = fingerprint(b"\0".join(encoded))
@@ -109,7 +143,7 @@ class FolderSource(Source):
 
         def attempt(path, failed):
             with tf.control_dependencies([self._report(failed)]):
-                return read_and_decode(tf.strings.join([self._root, path]))
+                return read_and_decode(tf.strings.join([self._root, path]), self._megapixels)
 
         attempts = tf.data.Dataset.from_tensor_slices((candidates, failed_before)).map(attempt)
         image = attempts.ignore_errors().take(1).get_single_element()
@@ -118,6 +152,16 @@ class FolderSource(Source):
 
     def records_in_memory(self):
         return self._paths
+
+    def needs_python(self):
+        def by_pillow(path):
+            start = _first_bytes(self._root + path)
+            return is_image(start) and not is_decoded_in_graph(start)
+
+        paths = self._paths.numpy()
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            found = pool.map(by_pillow, paths)
+            return [os.fsdecode(path) for path, needed in zip(paths, found) if needed]
 
     def log_broken_files_to(self, path):
         with open(path, "ab") as log:
@@ -158,7 +202,7 @@ class FolderSource(Source):
     def _first_good(self, paths: Sequence[bytes]) -> bytes:
         for path in paths:
             try:
-                read_and_decode(tf.constant(self._root + path))
+                read_and_decode(tf.constant(self._root + path), self._megapixels)
             except tf.errors.OpError:
                 self._broken_at_start.append(self._root + path)
             else:
@@ -175,46 +219,60 @@ def open_folder(settings: DataSettings) -> FolderSource:
     Raises:
       ValueError: no folder, no images, none that can be decoded, or another split than 'train'.
     """
-    data_dir = _required(settings.data_dir)
     if settings.split != "train":
         raise ValueError(
             f"--split={settings.split}: --dataset=folder has no splits. Remove the flag, or give "
             "the wanted folder as --data_dir."
         )
-    folder = pathlib.Path(data_dir).expanduser()
-    if not folder.is_dir():
-        raise ValueError(f"--data_dir={data_dir}: no such folder. Give a folder of images.")
+    folder = _root(settings.data_dir)
     paths = find_images(folder)
     if not paths:
-        raise no_images(data_dir, "Give a folder of images.")
-    return FolderSource("folder", folder, paths)
+        raise no_images(settings.data_dir, "Give a folder of images.")
+    return FolderSource("folder", folder, paths, settings.max_megapixels)
 
 
 def labelled_folder(
-    dataset: str, split: str, data_dir: Optional[str], limit: Optional[int]
-) -> LabelledRecords:
-    """Opens a labelled split; see `table.labelled_records`."""
-    data_dir = _required(data_dir)
-    root = pathlib.Path(data_dir).expanduser()
-    folder = root / split
-    if not folder.is_dir():
-        raise ValueError(
-            f"--data_dir={data_dir}: no folder '{split}' in it. Its splits are folders, each with "
-            "a folder of images per class."
+    dataset: str,
+    splits: Mapping[str, str],
+    data_dir: Optional[str],
+    limit: Optional[int],
+    megapixels: float,
+) -> list[LabelledRecords]:
+    """Opens labelled splits; see `table.labelled_splits`.
+
+    A label is the place of its class among the sorted names of the classes that these splits have
+    images of. Nothing else below `data_dir` counts.
+    """
+    root = _root(data_dir)
+    members = {}  # {split: {class: paths}}
+    for flag, split in splits.items():
+        folder = root / split
+        if not folder.is_dir():
+            there = ", ".join(sorted(_subfolders(root))) or "none"
+            raise NoLabelsError(
+                f"--{flag}={split}: --data_dir={data_dir} has no folder '{split}'. Its splits are "
+                f"its folders, each with a folder of images per class; there are: {there}."
+            )
+        found = {name: find_images(folder / name) for name in sorted(_subfolders(folder))}
+        members[split] = {name: paths for name, paths in found.items() if paths}
+        if not members[split]:
+            raise NoLabelsError(
+                f"--data_dir={data_dir}: no labels. {folder} needs a folder per class, with images "
+                "in it."
+            )
+    classes = sorted(set().union(*members.values()))
+    return [
+        records_of_files(
+            f"{dataset} {split}",
+            root / split,
+            [path for name in classes for path in members[split].get(name, ())],
+            [label for label, name in enumerate(classes) for _ in members[split].get(name, ())],
+            classes,
+            limit,
+            megapixels,
         )
-    # Collect classes over all splits, so that a split without one class keeps the others' numbers.
-    classes = sorted({name for part in _subfolders(root) for name in _subfolders(root / part)})
-    paths, labels = [], []
-    for label, name in enumerate(classes):
-        members = find_images(folder / name) if (folder / name).is_dir() else []
-        paths += members
-        labels += [label] * len(members)
-    if not paths:
-        raise ValueError(
-            f"--data_dir={data_dir}: no labels. {folder} needs a folder per class, with images "
-            f"whose names end in {', '.join(EXTENSIONS)}."
-        )
-    return records_of_files(folder, paths, labels, limit)
+        for split in splits.values()
+    ]
 
 
 def place_of_split(split: str, data_dir: Optional[str]) -> tuple[str, Optional[str]]:
@@ -222,14 +280,23 @@ def place_of_split(split: str, data_dir: Optional[str]) -> tuple[str, Optional[s
     if not data_dir:
         return split, data_dir
     inside = os.path.join(os.path.expanduser(data_dir), split)
-    return "train", inside if os.path.isdir(inside) else data_dir
+    if os.path.isdir(inside):
+        return "train", inside
+    note(f"--data_dir={data_dir}: no folder '{split}' in it, so all of its images are taken.")
+    return "train", data_dir
 
 
-def _required(data_dir: Optional[str]) -> str:
+def _root(data_dir: Optional[str]) -> pathlib.Path:
     if not data_dir:
         raise ValueError("--data_dir is missing: --dataset=folder needs --data_dir=PATH.")
-    return data_dir
+    folder = pathlib.Path(data_dir).expanduser()
+    if not folder.is_dir():
+        raise ValueError(f"--data_dir={data_dir}: no such folder. Give a folder of images.")
+    return folder
 
 
 def _subfolders(folder: pathlib.Path) -> list[str]:
-    return [p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    try:
+        return [p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    except OSError as error:
+        raise ValueError(f"--data_dir: {folder} can't be read ({error.strerror}).") from error

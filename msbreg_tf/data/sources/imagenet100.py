@@ -6,12 +6,11 @@ the label of TFDS's imagenet2012, which is the position among all 1,000 sorted n
 """
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Optional
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from absl import logging
 
 from msbreg_tf.data.settings import MIB, DataSettings
 from msbreg_tf.data.sources.folder import FolderSource, find_images
@@ -24,6 +23,8 @@ from msbreg_tf.data.sources.tfds import (
     source_of_records,
 )
 from msbreg_tf.data.sources.tfds_builder import encoded_examples, open_builder
+from msbreg_tf.data.sources.tfrecords import find_records
+from msbreg_tf.notices import note
 
 _WHOLE = "imagenet2012"
 
@@ -104,14 +105,19 @@ def open_imagenet100(settings: DataSettings) -> Source:
     """
     if folder := split_folder(settings.data_dir, settings.split):
         paths, _ = labelled_paths(folder)
-        return FolderSource(f"imagenet100 folders {settings.split}", folder, paths)
+        name = f"imagenet100 folders {settings.split}"
+        return FolderSource(name, folder, paths, settings.max_megapixels)
     try:
         builder = open_builder(_WHOLE, settings.data_dir)
         records = _pairs(builder, settings.split).map(lambda image, _: image)
         name = f"imagenet100 of {name_of_split(builder, settings.split)}"
-        logging.warning("Reading all of %s once, to count the images of the 100 classes.", name)
+        note(f"reading all of {name} once, to count the images of the 100 classes.")
         count, held = count_and_hold(records, settings.cache_mb * MIB)
-        return source_of_records(name, records, count, held, builder, settings)
+        files = find_records(builder, settings.split) if held is None else None
+        if files is not None:
+            table = label_table(builder.info.features["label"].names)
+            files = files.having_label(lambda label: (label >= 0) & (_ours(table, label) >= 0))
+        return source_of_records(name, records, count, held, files, builder, settings)
     except ValueError as error:
         raise ValueError(
             f"--dataset=imagenet100: --data_dir={settings.data_dir} has no folders "
@@ -120,23 +126,44 @@ def open_imagenet100(settings: DataSettings) -> Source:
 
 
 def labelled_imagenet100(
-    dataset: str, split: str, data_dir: Optional[str], limit: Optional[int]
+    dataset: str,
+    splits: Mapping[str, str],
+    data_dir: Optional[str],
+    limit: Optional[int],
+    megapixels: float,
+) -> list[LabelledRecords]:
+    """Opens labelled splits; see `table.labelled_splits`."""
+    return [
+        _labelled(dataset, flag, split, data_dir, limit, megapixels)
+        for flag, split in splits.items()
+    ]
+
+
+def _labelled(
+    dataset: str,
+    flag: str,
+    split: str,
+    data_dir: Optional[str],
+    limit: Optional[int],
+    megapixels: float,
 ) -> LabelledRecords:
-    """Opens a labelled split; see `table.labelled_records`."""
+    name = f"{dataset} {split}"
     if folder := split_folder(data_dir, split):
-        return records_of_files(folder, *labelled_paths(folder), limit)
+        paths, labels = labelled_paths(folder)
+        return records_of_files(name, folder, paths, labels, WNIDS, limit, megapixels)
     builder = open_builder(_WHOLE, data_dir)
-    return labelled_pairs(_pairs(builder, split), builder, limit)
+    pairs = _pairs(builder, split, flag)
+    return labelled_pairs(name, pairs, builder, WNIDS, limit, megapixels)
 
 
-def _pairs(builder: tfds.core.DatasetBuilder, split: str) -> tf.data.Dataset:
+def _pairs(builder: tfds.core.DatasetBuilder, split: str, flag: str = "split") -> tf.data.Dataset:
     """(encoded image, our label) of the images of the 100 classes."""
     table = label_table(builder.info.features["label"].names)
-
-    def with_our_label(example):
-        theirs = example["label"]  # −1 in the test split
-        ours = tf.gather(table, tf.maximum(theirs, 0))
-        return example["image"], tf.where(theirs < 0, theirs, ours)
-
-    pairs = encoded_examples(builder, split, with_labels=True).map(with_our_label)
+    examples = encoded_examples(builder, split, with_labels=True, flag=flag)
+    pairs = examples.map(lambda example: (example["image"], _ours(table, example["label"])))
     return pairs.filter(lambda _, label: label >= 0)
+
+
+def _ours(table: tf.Tensor, theirs: tf.Tensor) -> tf.Tensor:
+    """Our label of imagenet2012's; −1 of an image without a label or of another class."""
+    return tf.where(theirs < 0, theirs, tf.gather(table, tf.maximum(theirs, 0)))

@@ -5,6 +5,7 @@ One PNG sprite sheet per class and split; `cifar10_sample/README.md` tells where
 
 import hashlib
 import pathlib
+from collections.abc import Mapping
 from typing import Optional
 
 import numpy as np
@@ -56,11 +57,12 @@ def sheet_to_tiles(sheet: np.ndarray) -> np.ndarray:
     return grid.reshape(-1, TILE, TILE, 3)
 
 
-def load_sample(split: str) -> tuple[np.ndarray, np.ndarray]:
+def load_sample(split: str, flag: str = "split") -> tuple[np.ndarray, np.ndarray]:
     """Reads a split into memory.
 
     Args:
       split: 'train', 'test', or 'train+test'.
+      flag: how an error calls it.
 
     Returns:
       images, uint8 [n, 32, 32, 3], the classes taking turns so that any beginning is balanced; and
@@ -69,7 +71,7 @@ def load_sample(split: str) -> tuple[np.ndarray, np.ndarray]:
     Raises:
       ValueError: an unknown split.
     """
-    parts = [_load_split(part.strip()) for part in split.split("+")]
+    parts = [_load_split(part.strip(), flag) for part in split.split("+")]
     return tuple(np.concatenate(column) for column in zip(*parts))
 
 
@@ -84,15 +86,29 @@ def open_sample(settings: DataSettings) -> MemorySource:
 
 
 def labelled_sample(
-    dataset: str, split: str, data_dir: Optional[str], limit: Optional[int]
-) -> LabelledRecords:
-    """Opens a labelled split; see `table.labelled_records`."""
-    images, labels = (column[:limit] for column in load_sample(split))
+    dataset: str,
+    splits: Mapping[str, str],
+    data_dir: Optional[str],
+    limit: Optional[int],
+    megapixels: float,
+) -> list[LabelledRecords]:
+    """Opens labelled splits; see `table.labelled_splits`."""
+    return [_labelled(dataset, flag, split, limit) for flag, split in splits.items()]
+
+
+def _labelled(dataset: str, flag: str, split: str, limit: Optional[int]) -> LabelledRecords:
+    images, labels = (column[:limit] for column in load_sample(split, flag))
     with tf.device("CPU"):
         records = tf.data.Dataset.from_tensor_slices((images, labels))
-    identity = {"images": _digest(images), "labels": _digest(labels)}
-    pixels = digest_of_pixels(records, _as_it_is)
-    return LabelledRecords(records, _as_it_is, len(labels), identity, pixels)
+    return LabelledRecords(
+        name=f"{dataset} {split}",
+        records=records,
+        decode=_as_it_is,
+        count=len(labels),
+        classes=CLASSES,
+        identity={"images": _digest(images), "labels": _digest(labels)},
+        pixels=digest_of_pixels(records, _as_it_is),
+    )
 
 
 def _as_it_is(pixels: tf.Tensor) -> tf.Tensor:
@@ -103,10 +119,10 @@ def _digest(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
-def _load_split(split: str) -> tuple[np.ndarray, np.ndarray]:
+def _load_split(split: str, flag: str) -> tuple[np.ndarray, np.ndarray]:
     if split not in SPLITS:
         raise ValueError(
-            f"--split={split}: --dataset=sample has the splits {' and '.join(SPLITS)}. "
+            f"--{flag}={split}: --dataset=sample has the splits {' and '.join(SPLITS)}. "
             "Use one of them, or 'train+test'."
         )
     sheets = [SHEETS / split / f"{name}.png" for name in CLASSES]

@@ -55,6 +55,10 @@ class Source(abc.ABC):
         """What `records_in_memory` returns, by graph operations that work on another machine."""
         return self.records_in_memory()
 
+    def needs_python(self) -> list[str]:
+        """Names of the records that `decode` can't decode on another machine."""
+        return []
+
     @property
     def fingerprint(self) -> str:
         """What must stay the same for a run on these images to be continued."""

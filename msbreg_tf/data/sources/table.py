@@ -1,9 +1,9 @@
 """Which source of images a `--dataset` names."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Optional
 
-from msbreg_tf.data.settings import DataSettings
+from msbreg_tf.data.settings import MEGAPIXELS, DataSettings
 from msbreg_tf.data.sources import folder, imagenet100, sample, tfds
 from msbreg_tf.data.sources.records import LabelledRecords
 from msbreg_tf.data.sources.source import Source
@@ -16,12 +16,15 @@ class SourceKind(NamedTuple):
 
     Attributes:
       open: settings → the images to train on, without labels.
-      labelled: (dataset, split, data_dir, limit) → a labelled split; see `labelled_records`.
+      labelled: (dataset, splits, data_dir, limit, megapixels) → labelled splits; see
+        `labelled_splits`.
       place: (split, data_dir) → the split and data_dir under which `open` finds that split.
     """
 
     open: Callable[[DataSettings], Source]
-    labelled: Callable[[str, str, Optional[str], Optional[int]], LabelledRecords]
+    labelled: Callable[
+        [str, Mapping[str, str], Optional[str], Optional[int], float], list[LabelledRecords]
+    ]
     place: Callable[[str, Optional[str]], Place] = lambda split, data_dir: (split, data_dir)
 
 
@@ -42,22 +45,31 @@ def open_source(settings: DataSettings) -> Source:
     return _kind(settings.dataset).open(settings)
 
 
-def labelled_records(
-    dataset: str, split: str, data_dir: Optional[str], limit: Optional[int] = None
-) -> LabelledRecords:
-    """Opens a labelled split, not decoded.
+def labelled_splits(
+    dataset: str,
+    splits: Mapping[str, str],
+    data_dir: Optional[str],
+    limit: Optional[int] = None,
+    megapixels: float = MEGAPIXELS,
+) -> list[LabelledRecords]:
+    """Opens labelled splits that belong together, not decoded.
 
     Args:
       dataset: as --dataset. With 'folder', each split is a subfolder of data_dir, with a folder for
-        each class; a label is the place of the class among the sorted names of all splits' classes.
-      split: in the notation of --split.
+        each class; a label is the place of the class among the sorted names of the classes that
+        these splits have.
+      splits: {flag that messages name: split, in the notation of --split}.
       data_dir: as --data_dir.
-      limit: at most this many: the first, or evenly spaced ones of folders.
+      limit: of each split at most this many: the first, or evenly spaced ones of folders.
+      megapixels: an image file that promises more pixels counts as broken.
+
+    Returns:
+      The splits, in the order of `splits`.
 
     Raises:
       ValueError: no such split, or no labels.
     """
-    return _kind(dataset).labelled(dataset, split, data_dir, limit)
+    return _kind(dataset).labelled(dataset, splits, data_dir, limit, megapixels)
 
 
 def place_of_split(dataset: str, split: str, data_dir: Optional[str]) -> Place:

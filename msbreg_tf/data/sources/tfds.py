@@ -1,24 +1,29 @@
-"""Images of a TFDS data set: in memory if they fit, else streamed through a shuffle buffer."""
+"""Images of a TFDS data set: in memory if they fit, else read from disk when their turn comes."""
 
+import functools
+from collections.abc import Mapping
 from typing import Optional
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from absl import logging
 
-from msbreg_tf.data.images.decoding import decode_image
+from msbreg_tf.data.images.decoding import decode_any
 from msbreg_tf.data.settings import MIB, DataSettings
 from msbreg_tf.data.sources.records import LabelledRecords, digest_of_pixels
 from msbreg_tf.data.sources.source import MemorySource, Source
 from msbreg_tf.data.sources.tfds_builder import encoded_examples, open_builder
+from msbreg_tf.data.sources.tfrecords import RecordFiles, find_records
+from msbreg_tf.errors import NoLabelsError
 
 
 class StreamSource(Source):
-    """Records read from disk in a fixed order, and mixed by a shuffle buffer.
+    """Records that can only be read from the first to the last, mixed by a shuffle buffer.
 
-    Skipping reads what it skips, but does not decode it. Neighbours on disk stay within about a
-    buffer's length of one another; TFDS has already shuffled them when it wrote them.
+    Every epoch begins at a random record and goes round, so that each is as likely as any other to
+    be left out or to come early. Neighbours on disk stay within about a buffer's length of one
+    another; TFDS has already shuffled them when it wrote them. Skipping reads what it skips, but
+    does not decode it.
     """
 
     def __init__(
@@ -28,6 +33,7 @@ class StreamSource(Source):
         num_images: int,
         shuffle_buffer: int,
         image_shape: Optional[tuple[int, int]],
+        decode=decode_any,
     ):
         """Keeps the stream.
 
@@ -37,14 +43,20 @@ class StreamSource(Source):
           num_images: how many it has.
           shuffle_buffer: records held in memory.
           image_shape: (H, W) if all images have the same.
+          decode: record → uint8 [H, W, 3].
         """
         self.name = name
         self.num_images = num_images
         self.image_shape = image_shape
         self._records = records.enumerate()
         self._buffer = shuffle_buffer
+        self._decode = decode
 
     def ordered(self, seed, first=0):
+        start = tf.random.stateless_uniform(
+            [], seed, maxval=self.num_images, dtype=tf.int64, alg="philox"
+        )
+
         def shuffled(_):
             # Of this function's graph only; else the program's global seed would be mixed in. Not
             # 0: TensorFlow then compares the other seed, a tensor, in Python.
@@ -52,18 +64,20 @@ class StreamSource(Source):
             one_number = tf.random.stateless_uniform(
                 [], seed, minval=None, maxval=None, dtype=tf.int64, alg="philox"
             )
-            return self._records.shuffle(self._buffer, one_number, reshuffle_each_iteration=False)
+            round_trip = self._records.skip(start).concatenate(self._records.take(start))
+            return round_trip.shuffle(self._buffer, one_number, reshuffle_each_iteration=False)
 
         return tf.data.Dataset.range(1).flat_map(shuffled).skip(first)
 
     def decode(self, record):
-        return _decode(record, self.image_shape)
+        return tf.ensure_shape(self._decode(record), [*(self.image_shape or (None, None)), 3])
 
     def records_in_memory(self):
         raise ValueError(
-            f"--data_service: {self.name} is streamed, because it needs more than --cache_mb, and "
-            "a single step of a stream cannot be read by itself. Use a larger --cache_mb, as much "
-            "as the images need on disk, or the same images as files with --dataset=folder."
+            f"--data_service: {self.name} is streamed, because it needs more than --cache_mb and "
+            "is not in TFRecord files, and a single step of a stream cannot be read by itself. Use "
+            "a larger --cache_mb, as much as the images need on disk, or the same images as files "
+            "with --dataset=folder."
         )
 
 
@@ -78,8 +92,9 @@ def open_tfds(settings: DataSettings) -> Source:
     count = int(records.cardinality())
     fits = _estimated_bytes(builder, count) < settings.cache_mb * MIB
     held = list(records.as_numpy_iterator()) if fits else None
+    files = None if fits else find_records(builder, settings.split)
     name = name_of_split(builder, settings.split)
-    return source_of_records(name, records, count, held, builder, settings)
+    return source_of_records(name, records, count, held, files, builder, settings)
 
 
 def source_of_records(
@@ -87,10 +102,11 @@ def source_of_records(
     records: tf.data.Dataset,
     count: int,
     held: Optional[list[bytes]],
+    files: Optional[RecordFiles],
     builder: tfds.core.DatasetBuilder,
     settings: DataSettings,
 ) -> Source:
-    """Records of a builder as a source: in memory if they are held already, else streamed.
+    """Records of a builder as a source: in memory if they are held, else read from `files`.
 
     Raises:
       ValueError: there are none.
@@ -99,17 +115,18 @@ def source_of_records(
         raise ValueError(f"--split={settings.split}: no images in it. Choose another split.")
     height, width, _ = builder.info.features["image"].shape
     shape = None if None in (height, width) else (height, width)
-    if held is None:
-        limit = settings.cache_mb
-        logging.info("%s: streamed, because it needs more than --cache_mb=%d.", name, limit)
-        return StreamSource(name, records, count, settings.shuffle_buffer, shape)
-    return MemorySource(
-        name,
-        np.array(held, dtype=object),
-        lambda record: _decode(record, shape),
-        shape,
-        read_again=lambda: records.batch(count, drop_remainder=True).get_single_element(),
-    )
+    decode = functools.partial(_decode, shape=shape, megapixels=settings.max_megapixels)
+    if held is not None:
+        return MemorySource(
+            name,
+            np.array(held, dtype=object),
+            decode,
+            shape,
+            read_again=lambda: records.batch(count, drop_remainder=True).get_single_element(),
+        )
+    if files is not None:
+        return MemorySource(name, files.places, lambda place: decode(files.image(place)), shape)
+    return StreamSource(name, records, count, settings.shuffle_buffer, shape, decode)
 
 
 def name_of_split(builder: tfds.core.DatasetBuilder, split: str) -> str:
@@ -118,22 +135,35 @@ def name_of_split(builder: tfds.core.DatasetBuilder, split: str) -> str:
 
 
 def labelled_tfds(
-    dataset: str, split: str, data_dir: Optional[str], limit: Optional[int]
-) -> LabelledRecords:
-    """Opens a labelled split; see `table.labelled_records`."""
+    dataset: str,
+    splits: Mapping[str, str],
+    data_dir: Optional[str],
+    limit: Optional[int],
+    megapixels: float,
+) -> list[LabelledRecords]:
+    """Opens labelled splits; see `table.labelled_splits`."""
     builder = open_builder(dataset, data_dir)
-    if not isinstance(dict(builder.info.features).get("label"), tfds.features.ClassLabel):
-        raise ValueError(
-            f"--dataset={dataset}: it has no class labels, and k-NN needs them. "
-            "Choose a labelled data set, or --knn_every=0."
+    label = dict(builder.info.features).get("label")
+    if not isinstance(label, tfds.features.ClassLabel):
+        raise NoLabelsError(
+            f"--dataset={dataset}: it has no class labels. Choose a labelled data set."
         )
-    examples = encoded_examples(builder, split, with_labels=True)
-    pairs = examples.map(lambda example: (example["image"], example["label"]))
-    return labelled_pairs(pairs, builder, limit)
+    opened = []
+    for flag, split in splits.items():
+        examples = encoded_examples(builder, split, with_labels=True, flag=flag)
+        pairs = examples.map(lambda example: (example["image"], example["label"]))
+        name = f"{dataset} {split}"
+        opened.append(labelled_pairs(name, pairs, builder, label.names, limit, megapixels))
+    return opened
 
 
 def labelled_pairs(
-    pairs: tf.data.Dataset, builder: tfds.core.DatasetBuilder, limit: Optional[int]
+    name: str,
+    pairs: tf.data.Dataset,
+    builder: tfds.core.DatasetBuilder,
+    classes: list[str],
+    limit: Optional[int],
+    megapixels: float,
 ) -> LabelledRecords:
     """(encoded image, label) pairs of a builder as a labelled split, the first `limit` of them."""
     known = int(pairs.cardinality())
@@ -145,13 +175,20 @@ def labelled_pairs(
         name: [int(info.num_examples), int(info.num_bytes)]
         for name, info in sorted(builder.info.splits.items())
     }
-    identity = {"tfds": builder.info.full_name, "splits": sizes}
-    pixels = digest_of_pixels(pairs, decode_image)  # the first ones: others cost reading up to them
-    return LabelledRecords(pairs, decode_image, count, identity, pixels)
+    decode = functools.partial(_decode, shape=None, megapixels=megapixels)
+    return LabelledRecords(
+        name=name,
+        records=pairs,
+        decode=decode,
+        count=count,
+        classes=tuple(classes),
+        identity={"tfds": builder.info.full_name, "splits": sizes},
+        pixels=digest_of_pixels(pairs, decode),  # the first ones: others cost reading up to them
+    )
 
 
-def _decode(record: tf.Tensor, shape: Optional[tuple[int, int]]) -> tf.Tensor:
-    return tf.ensure_shape(decode_image(record), [*(shape or (None, None)), 3])
+def _decode(record: tf.Tensor, shape: Optional[tuple[int, int]], megapixels: float) -> tf.Tensor:
+    return tf.ensure_shape(decode_any(record, megapixels), [*(shape or (None, None)), 3])
 
 
 def count_and_hold(records: tf.data.Dataset, limit: int) -> tuple[int, Optional[list[bytes]]]:

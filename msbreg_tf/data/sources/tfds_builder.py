@@ -36,7 +36,7 @@ def open_builder(name: str, data_dir: Optional[str]) -> tfds.core.DatasetBuilder
 
 
 def encoded_examples(
-    builder: tfds.core.DatasetBuilder, split: str, with_labels: bool = False
+    builder: tfds.core.DatasetBuilder, split: str, with_labels: bool = False, flag: str = "split"
 ) -> tf.data.Dataset:
     """Examples in the order of the files, images still encoded.
 
@@ -44,6 +44,7 @@ def encoded_examples(
       builder: prepared.
       split: TFDS expression, 'train+unlabelled' or 'train[:10%]'.
       with_labels: yield labels too.
+      flag: how an error calls the split.
 
     Returns:
       Data set of {"image": string scalar} and, if asked for, "label": int64 scalar.
@@ -52,7 +53,7 @@ def encoded_examples(
       ValueError: unknown or malformed split.
     """
     features = {"image": True, "label": True} if with_labels else {"image": True}
-    return partial_examples(builder, split, features, called=f"--split={split}")
+    return partial_examples(builder, split, features, called=f"--{flag}={split}")
 
 
 def partial_examples(
@@ -74,7 +75,7 @@ def partial_examples(
         return builder.as_dataset(
             split=split,
             decoders=tfds.decode.PartialDecoding(features, decoders=images),
-            read_config=tfds.ReadConfig(try_autocache=False),
+            read_config=tfds.ReadConfig(try_autocache=False, interleave_cycle_length=1),
             shuffle_files=False,
         )
     except (ValueError, KeyError, tfds.core.DatasetNotFoundError) as error:
@@ -90,8 +91,7 @@ def _find_builder(name: str, data_dir: Optional[str]) -> tfds.core.DatasetBuilde
     except tfds.core.DatasetNotFoundError as error:
         from msbreg_tf.data.sources.table import SOURCES  # late: the table imports this file
 
-        ours = list(SOURCES)
-        close = difflib.get_close_matches(name, ours + tfds.list_builders(), n=5)
+        close = difflib.get_close_matches(name, [*SOURCES, *tfds.list_builders()], n=5)
         hint = f"Did you mean {' or '.join(close)}?" if close else "See tfds.list_builders()."
         raise ValueError(f"--dataset={name}: TFDS has no such data set. {hint}") from error
     except Exception as error:  # a wrong config or version, a name that is no name

@@ -3,86 +3,165 @@
 import hashlib
 import io
 import json
+import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Optional
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 from tqdm import tqdm
 
+from msbreg_tf.files import lock
 from msbreg_tf.files.whole import WRITING, write_text_whole, write_whole
+from msbreg_tf.notices import note
 
 _CHECKSUM_BYTES = 32
 _JOB = "job.json"
+_BLOCK = ".block"
+Arrays = dict[str, np.ndarray]
 
 
 class BlockStore:
-    """The finished blocks of one job, in a folder of their own.
+    """The finished blocks of one job: in a folder of their own, or in memory.
 
-    A block is used only if it belongs to this very job and passes its checksum.
+    A block is used only if it belongs to this very job and passes its checksum. One process at a
+    time works on a folder.
     """
 
-    def __init__(self, folder: str, job: Mapping[str, Any]):
-        """Opens the folder, and empties it if it belongs to another job.
+    def __init__(
+        self,
+        folder: Optional[str],
+        job: Mapping[str, Any],
+        *,
+        called: str = "",
+        optional: bool = False,
+    ):
+        """Opens the folder; clears it of another job's blocks and of what a kill left behind.
 
         Args:
-          folder: made if there is none.
+          folder: made if there is none; None for memory.
           job: JSON values; all that decides what the blocks hold.
+          called: the folder with its flag, for messages; by default the folder.
+          optional: whether the job goes on without the folder where that can't be used, and waits
+            for another process that works on it.
 
         Raises:
-          ValueError: the folder holds something else, or cannot be made.
+          ValueError: the folder holds something else.
+          RunFailedError: another process works on it.
+          OSError: it can't be made or written, and isn't optional.
         """
-        self._folder = pathlib.Path(folder)
-        text = json.dumps(dict(job), sort_keys=True, indent=2)
-        self._key = hashlib.sha256(text.encode()).hexdigest()
-        path = self._folder / _JOB
+        self._called = called or str(folder)
+        self._optional = optional
+        self._text = json.dumps(dict(job), sort_keys=True, indent=2)
+        self._key = hashlib.sha256(self._text.encode()).hexdigest()
+        self._memory: dict[int, Arrays] = {}
+        self._folder: Optional[pathlib.Path] = None
+        self._lock: Optional[lock.Lock] = None
+        if folder is None:
+            return
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            if not path.exists() and any(self._folder.iterdir()):
-                raise ValueError(f"{folder}: not a folder of unfinished embeddings. Move it away.")
-            if path.exists() and path.read_text() != text:
-                logging.warning("%s: images, encoder or size changed; starting anew.", folder)
-                self.delete()
-                self._folder.mkdir()
-            write_text_whole(path, text)
+            self._open(pathlib.Path(folder))
         except OSError as error:
-            raise ValueError(f"{folder}: cannot be written ({error.strerror}).") from error
+            self._do_without(error)
 
-    def read(self, number: int) -> Optional[dict[str, np.ndarray]]:
+    def read(self, number: int) -> Optional[Arrays]:
         """The arrays of a block as they were written, or None if it is missing or damaged."""
-        path = self._path(number)
-        if not path.exists():
+        if number in self._memory:
+            return self._memory[number]
+        if self._folder is None:
             return None
-        content = path.read_bytes()
+        path = self._path(number)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            note(f"{path}: can't be read ({error.strerror}); computing it again.")
+            return None
         checksum, payload = content[:_CHECKSUM_BYTES], content[_CHECKSUM_BYTES:]
         if checksum != self._checksum(number, payload):
-            logging.warning("%s is damaged; computing it again.", path)
+            note(f"{path} is damaged; computing it again.")
             return None
         with np.load(io.BytesIO(payload)) as arrays:
             return dict(arrays)
 
     def write(self, number: int, **arrays: np.ndarray) -> None:
-        """Keeps a block, whole or not at all."""
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
-        payload = buffer.getvalue()
-        content = self._checksum(number, payload) + payload
-        write_whole(self._path(number), lambda file: file.write(content))
+        """Keeps a block, whole or not at all.
+
+        Raises:
+          OSError: it can't be written, and the folder isn't optional.
+        """
+        if self._folder is not None:
+            buffer = io.BytesIO()
+            np.savez(buffer, **arrays)
+            payload = buffer.getvalue()
+            content = self._checksum(number, payload) + payload
+            try:
+                write_whole(self._path(number), lambda file: file.write(content))
+                return
+            except OSError as error:
+                self._do_without(error)
+        self._memory[number] = arrays
 
     def delete(self) -> None:
         """Removes what the store has written, and its folder if nothing else is in it."""
-        for pattern in ("*.block", f"*{WRITING}", _JOB):
+        if self._folder is None:
+            return
+        self._clear()
+        (self._folder / _JOB).unlink(missing_ok=True)
+        self._lock.remove()
+        if not any(self._folder.iterdir()):
+            self._folder.rmdir()
+        self._folder = None
+
+    def close(self) -> None:
+        """Lets other processes work on the folder."""
+        if self._lock is not None:
+            self._lock.close()
+        self._memory.clear()
+
+    def _open(self, folder: pathlib.Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        foreign = [path.name for path in folder.iterdir() if not _is_ours(path.name)]
+        path = folder / _JOB
+        if foreign and not path.exists():
+            raise ValueError(
+                f"{self._called}: not a folder of unfinished embeddings, it has {foreign[0]}. Move "
+                "it away."
+            )
+        self._lock = lock.Lock(str(folder), self._called, wait=self._optional)
+        self._folder = folder
+        for partial in folder.glob(f"*{WRITING}"):
+            partial.unlink()
+        if path.exists() and path.read_text(errors="replace") == self._text:
+            return
+        if path.exists():
+            note(f"{self._called}: images, encoder or size changed; starting anew.")
+        self._clear()
+        write_text_whole(path, self._text)
+
+    def _clear(self) -> None:
+        for pattern in (f"*{_BLOCK}", f"*{WRITING}"):
             for path in self._folder.glob(pattern):
                 path.unlink()
-        self._folder.rmdir()
+
+    def _do_without(self, error: OSError) -> None:
+        if not self._optional:
+            raise error
+        note(f"{self._called}: can't be used ({error.strerror}); going on without it.")
+        self._folder = None
 
     def _path(self, number: int) -> pathlib.Path:
-        return self._folder / f"{number:06}.block"
+        return self._folder / f"{number:06}{_BLOCK}"
 
     def _checksum(self, number: int, payload: bytes) -> bytes:
         return hashlib.sha256(f"{self._key} {number} ".encode() + payload).digest()
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a kill at some moment can have left this file in a folder of ours."""
+    return name in (_JOB, lock.NAME) or os.path.splitext(name)[1] in (_BLOCK, WRITING)
 
 
 def embed_blocks(

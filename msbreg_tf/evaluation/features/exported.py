@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from msbreg_tf.errors import one_line
+from msbreg_tf.notices import note
 
 SIGNATURE = "serving_default"
 _CONTRACT = "image float32 [B, H, W, 3] → embedding float32 [B, F]"
@@ -29,10 +30,11 @@ class ExportedEncoder:
         """Checks the signature of `loaded`; `load_encoder` explains the errors."""
         self.path = path
         self.metadata = metadata
-        self.fingerprint = _fingerprint(path)
         self._loaded = loaded  # the variables live as long as it does
         self._serve = loaded.signatures[SIGNATURE]
+        self._said = False
         _check_signature(path, self._serve)
+        self.fingerprint = _fingerprint(self._serve)
         self._spec = self._serve.structured_input_signature[1]["image"]
         height, width = self._spec.shape[1:3] if self._spec.shape.rank else (None, None)
         self.image_size: Optional[int] = metadata.get("image_size") or (
@@ -53,6 +55,10 @@ class ExportedEncoder:
         Raises:
           ValueError: images of a shape that the export does not take.
         """
+        if not self._said and np.asarray(images).dtype.kind == "f" and np.size(images):
+            if np.max(images) <= 1:
+                note(f"{self.path}: images between 0 and 1; it takes pixels between 0 and 255.")
+            self._said = True
         images = tf.cast(images, tf.float32)
         if not self._spec.shape.is_compatible_with(images.shape):
             raise ValueError(
@@ -123,18 +129,24 @@ def _described(tensors: dict[str, Any]) -> str:
     )
 
 
-def _fingerprint(folder: str) -> str:
-    """The `fingerprint` of the names and contents of saved_model.pb and variables/."""
-    variables = os.path.join(folder, "variables")
-    names = ["saved_model.pb"]
-    if os.path.isdir(variables):
-        names += [os.path.join("variables", name) for name in sorted(os.listdir(variables))]
+def _fingerprint(serve) -> str:
+    """Of the weights, and of the operations and constants that the signature is made of.
+
+    Not of files: TensorFlow writes the same model in other bytes each time.
+    """
     digest = hashlib.sha256()
-    for name in names:
-        digest.update(name.replace(os.sep, "/").encode() + b"\0")
-        with open(os.path.join(folder, name), "rb") as file:
-            while chunk := file.read(2**20):
-                digest.update(chunk)
+    for name, value in sorted(
+        ((v.name, v.numpy()) for v in serve.variables), key=lambda pair: pair[0]
+    ):
+        digest.update(f"{name} {value.dtype} {value.shape}\0".encode() + value.tobytes())
+    graph = serve.graph.as_graph_def()
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    operations = []
+    for node in nodes:
+        constant = node.attr["value"].tensor if node.op == "Const" else None
+        value = b"" if constant is None else tf.make_ndarray(constant).tobytes()
+        operations.append(f"{node.op} {value.hex()}\0")
+    digest.update("".join(sorted(operations)).encode())
     return digest.hexdigest()[:16]
 
 

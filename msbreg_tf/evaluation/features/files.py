@@ -1,6 +1,5 @@
 """A folder of images as one file of embeddings."""
 
-import hashlib
 import json
 import os
 import pathlib
@@ -14,27 +13,33 @@ import tensorflow as tf
 from msbreg_tf.data.images.decoding import read_and_decode
 from msbreg_tf.data.images.resizing import resize_and_crop
 from msbreg_tf.data.pipeline.parallel import parallel_map
+from msbreg_tf.data.settings import MEGAPIXELS
 from msbreg_tf.files.whole import write_whole
 
 SUFFIXES = (".npz", ".parquet")
 _ABOUT = "msbreg_tf"  # key of the description in both file formats
 
 
-def file_images(paths: Sequence[str], image_size: int) -> Callable[[int, int], tf.data.Dataset]:
+def file_images(
+    paths: Sequence[str], image_size: int, megapixels: float = MEGAPIXELS
+) -> Callable[[int, int], tf.data.Dataset]:
     """Image files for `embed_blocks`; one that cannot be decoded is black and marked.
 
     Args:
       paths: image files.
       image_size: side S; the shorter side is resized to it, then the centre is cut out.
+      megapixels: larger images count as broken.
     """
     black = tf.data.Dataset.from_tensors(
         (tf.zeros([image_size, image_size, 3], tf.uint8), tf.constant(False))
     )
 
+    def look(path):
+        image = read_and_decode(path, megapixels)
+        return resize_and_crop(image, image_size), tf.constant(True)
+
     def load(path):
-        decoded = tf.data.Dataset.from_tensors(path).map(
-            lambda path: (resize_and_crop(read_and_decode(path), image_size), tf.constant(True))
-        )
+        decoded = tf.data.Dataset.from_tensors(path).map(look)
         return decoded.ignore_errors().concatenate(black).take(1).get_single_element()
 
     def images(start, stop):
@@ -43,19 +48,6 @@ def file_images(paths: Sequence[str], image_size: int) -> Callable[[int, int], t
         return parallel_map(files, load)
 
     return images
-
-
-def files_digest(folder: str, names: Sequence[str]) -> str:
-    """SHA-256 of the names, sizes and times of change of files, relative to `folder`."""
-    digest = hashlib.sha256()
-    for name in names:
-        try:
-            state = os.stat(os.path.join(folder, name))
-            version = f"{state.st_size} {state.st_mtime_ns}"
-        except OSError:  # a dangling link; it counts as a broken file
-            version = "gone"
-        digest.update(os.fsencode(f"{name}\0{version}\0"))
-    return digest.hexdigest()
 
 
 def write_embeddings(

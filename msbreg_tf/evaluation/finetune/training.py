@@ -14,7 +14,7 @@ once, after the last epoch.
 import dataclasses
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
 import numpy as np
@@ -25,11 +25,12 @@ from msbreg_tf.augment.multiview import MultiViewAugmentation
 from msbreg_tf.augment.operations.table import only
 from msbreg_tf.data.labelled.epochs import (
     LabelledSource,
-    central_batches,
+    broken_rows,
+    central_images,
     select_rows,
     training_batches,
 )
-from msbreg_tf.data.labelled.records import read_labels
+from msbreg_tf.data.labelled.records import check_none_lost, read_labels
 from msbreg_tf.data.sources.records import LabelledRecords
 from msbreg_tf.errors import RunFailedError, one_line
 from msbreg_tf.evaluation.accuracy import top_k
@@ -40,6 +41,9 @@ from msbreg_tf.evaluation.subsets import class_balanced
 from msbreg_tf.files.checkpoints import Checkpoints
 from msbreg_tf.files.metrics_file import MetricsFile
 from msbreg_tf.files.whole import fingerprint
+from msbreg_tf.notices import note_broken
+
+_TESTED_AT_ONCE = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,14 +55,19 @@ class LabelledSplits:
       test: the test split.
       test_labels: int64 [m], all of its labels.
       test_fingerprint: 16 hexadecimal digits, of these labels and of some pixels.
-      num_classes: C, of the whole training split.
+      classes: name of each of the C labels.
     """
 
     train: LabelledSource
     test: LabelledRecords
     test_labels: np.ndarray
     test_fingerprint: str
-    num_classes: int
+    classes: Sequence[str]
+
+    @property
+    def num_classes(self) -> int:
+        """C, of the whole training split."""
+        return len(self.classes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +77,7 @@ class FineTuneResult:
     Attributes:
       top1: 0 to 1.
       top5: 0 to 1; None with five classes or fewer.
-      test_images: how many there were that could be decoded.
+      test_images: how many there were that could be read.
     """
 
     top1: float
@@ -79,7 +88,7 @@ class FineTuneResult:
 def open_splits(
     train: LabelledRecords, test: LabelledRecords, settings: FineTuneSettings
 ) -> LabelledSplits:
-    """Reads the labels and chooses the fraction to train on.
+    """Reads the labels and chooses the fraction to train on; names files that can't be read.
 
     Args:
       train: the training split.
@@ -87,14 +96,27 @@ def open_splits(
       settings: `fraction`, `seed` and `cache_mb` decide.
 
     Raises:
-      ValueError: no images, missing labels, one class only, or a class that only `test` has.
+      ValueError: no images, missing labels, one class only, a class that only `test` has, one of
+        which no image can be read, or a fraction of fewer images than classes.
     """
     labels, test_labels = read_labels(train), read_labels(test)
     check_classes(labels, test_labels)
-    rows = class_balanced(labels, settings.fraction, settings.seed)
-    chosen = select_rows(train, labels, rows, cache_mb=settings.cache_mb)
+    chosen = class_balanced(labels, settings.fraction, settings.seed)
+    rows = _readable(train, labels, chosen)
+    selected = select_rows(train, labels, rows, cache_mb=settings.cache_mb)
     test_fingerprint = fingerprint(test_labels.tobytes(), test.pixels)
-    return LabelledSplits(chosen, test, test_labels, test_fingerprint, int(labels.max()) + 1)
+    classes = train.classes[: int(labels.max()) + 1]
+    return LabelledSplits(selected, test, test_labels, test_fingerprint, classes)
+
+
+def _readable(data: LabelledRecords, labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Those of the chosen rows that can be read."""
+    broken = broken_rows(data, rows)
+    if len(broken):
+        places = np.searchsorted(rows, broken)
+        check_none_lost(labels[rows], places, data.classes, data.name)
+        note_broken(data.name, [data.files[row] for row in broken], len(rows))
+    return np.setdiff1d(rows, broken)
 
 
 def build_fine_tuner(
@@ -184,8 +206,6 @@ def _train_epoch(
         epoch=epoch,
         batch_size=min(settings.batch_size, len(images.labels)),
     )
-    if epoch == 0 and images.may_break and not any(True for _ in batches.take(1)):
-        raise ValueError("no image of the training split can be decoded. Choose another split.")
     history = model.fit(batches, verbose=0).history
     logs = {name: float(values[-1]) for name, values in history.items()}
     if not math.isfinite(logs["loss"]):
@@ -197,10 +217,13 @@ def _train_epoch(
 
 
 def _test(model: FineTuner, splits: LabelledSplits, image_size: int, centre_crop: float):
-    batches = central_batches(splits.test, image_size=image_size, centre_crop=centre_crop)
-    ranks = [model.ranks(images, labels).numpy() for images, labels in batches]
-    if not ranks:
-        raise ValueError("no image of the test split can be decoded. Choose another split.")
-    ranks = np.concatenate(ranks)
-    classes = splits.num_classes
+    data, ranks, broken = splits.test, [], []
+    images = central_images(data, image_size=image_size, centre_crop=centre_crop)
+    for positions, pixels, labels, good in images.batch(_TESTED_AT_ONCE).as_numpy_iterator():
+        broken += positions[~good].tolist()
+        if good.any():
+            ranks.append(model.ranks(pixels[good], labels[good]).numpy())
+    check_none_lost(splits.test_labels, broken, data.classes, data.name)
+    note_broken(data.name, [data.files[row] for row in broken], len(splits.test_labels))
+    ranks, classes = np.concatenate(ranks), splits.num_classes
     return FineTuneResult(top_k(ranks, classes, 1), top_k(ranks, classes, 5), len(ranks))

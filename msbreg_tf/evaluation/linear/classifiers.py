@@ -17,10 +17,12 @@ from typing import Optional
 import numpy as np
 import tensorflow as tf
 
+from msbreg_tf.errors import one_line
 from msbreg_tf.evaluation.accuracy import rank_of_truth
 from msbreg_tf.evaluation.linear.settings import LinearSettings
 from msbreg_tf.files.checkpoints import Checkpoints
 from msbreg_tf.method.schedules import warmup_cosine
+from msbreg_tf.notices import note
 
 _BLOCK_BYTES = 2**26  # features copied at once
 _SAVE_SECONDS = 60
@@ -157,10 +159,7 @@ def fit_classifiers(
     classifiers = Classifiers(points, features.shape[1], int(labels.max()) + 1)
     if settings.standardize:
         _standardize(classifiers, features, rows)
-    checkpoints = None
-    if resume_folder:
-        checkpoints = Checkpoints(resume_folder, tf.train.Checkpoint(state=classifiers), keep=1)
-        checkpoints.restore_newest()
+    checkpoints = _checkpoints(classifiers, resume_folder)
     batch = min(settings.batch_size, len(rows))
     steps = len(rows) // batch
     saved_at = time.monotonic()
@@ -173,9 +172,26 @@ def fit_classifiers(
             on_epoch(epoch + 1)
         is_last = epoch + 1 == settings.epochs
         if checkpoints and (time.monotonic() - saved_at > _SAVE_SECONDS or is_last):
-            checkpoints.save(epoch + 1)
             saved_at = time.monotonic()
+            try:
+                checkpoints.save(epoch + 1)
+            except (OSError, tf.errors.OpError) as error:
+                note(f"{resume_folder}: can't be written ({one_line(error)}); going on without it.")
+                checkpoints = None
     return classifiers
+
+
+def _checkpoints(classifiers: Classifiers, folder: Optional[str]) -> Optional[Checkpoints]:
+    """The checkpoints in `folder`, the newest of them restored; None where they can't be used."""
+    if folder is None:
+        return None
+    try:
+        checkpoints = Checkpoints(folder, tf.train.Checkpoint(state=classifiers), keep=1)
+        checkpoints.restore_newest()
+        return checkpoints
+    except OSError as error:
+        note(f"{folder}: can't be used ({one_line(error)}); going on without it.")
+        return None
 
 
 def _standardize(classifiers: Classifiers, features: np.ndarray, rows: np.ndarray) -> None:

@@ -39,29 +39,27 @@ def measure(settings: FineTuneSettings, subject: Subject) -> Report:
             "--workdir is missing: name a folder for checkpoints, for example "
             "--workdir=runs/first/finetune."
         )
-    from msbreg_tf.data.sources.table import labelled_records
     from msbreg_tf.evaluation.finetune.model import load_keras_encoder
     from msbreg_tf.evaluation.finetune.training import fine_tune, open_splits
     from msbreg_tf.evaluation.results.text import table
-    from msbreg_tf.files.workdir import Workdir
+    from msbreg_tf.files.workdir import Claim, Workdir
 
     given, image_size = subject.given, subject.image_size
     encoder = load_keras_encoder(subject.encoder, image_size)
-    train, test = (
-        labelled_records(given["dataset"], split, given["data_dir"])
-        for split in (given["train_split"], given["test_split"])
-    )
-    splits = open_splits(train, test, settings)
+    splits = open_splits(*subject.labelled_splits(), settings)
     digest = _digest(subject.encoder)
     with contextlib.closing(Workdir(settings.workdir)) as workdir:
         workdir.claim(
-            settings.result_values() | {"image_size": image_size},
-            facts={
-                "encoder.keras": digest,
-                "training images": splits.train.fingerprint,
-                "test images": splits.test_fingerprint,
-            },
-            defaults=FineTuneSettings().result_values(),
+            Claim(
+                "fine-tuning",
+                settings.result_values() | {"image_size": image_size},
+                facts={
+                    "encoder.keras": digest,
+                    "training images": splits.train.fingerprint,
+                    "test images": splits.test_fingerprint,
+                },
+                defaults=FineTuneSettings().result_values(),
+            )
         )
         with _progress(settings.epochs) as show:
             result = fine_tune(
@@ -75,7 +73,7 @@ def measure(settings: FineTuneSettings, subject: Subject) -> Report:
     values = accuracies(result.top1, result.top5)
     images = subject.images_stamp(
         (splits.train.fingerprint, len(splits.train.labels)),
-        (splits.test_fingerprint, len(splits.test_labels)),
+        (splits.test_fingerprint, result.test_images),
     )
     stamp = {"name": "finetune", **images, **settings.protocol()}
     text = (

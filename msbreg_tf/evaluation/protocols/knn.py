@@ -6,7 +6,7 @@ from tqdm import tqdm
 
 from msbreg_tf.evaluation.protocols.protocol import Measurement, Protocol, Report, Subject
 from msbreg_tf.evaluation.settings import FROZEN_FEATURES
-from msbreg_tf.settings import Settings, setting
+from msbreg_tf.settings import Settings, setting, written
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,13 +30,19 @@ def measure(settings: KNNSettings, subject: Subject) -> Report:
     from msbreg_tf.evaluation.results.text import table
 
     train, test = subject.train_and_test_features()
+    wanted = [k for k in settings.k if k <= len(train.labels)]
+    if not wanted:
+        raise ValueError(
+            f"--k={written(settings.k)}: there are only {len(train.labels)} training images. Use a "
+            "smaller k."
+        )
     with tqdm(total=len(test.labels), desc="k-NN", unit=" images", leave=False) as bar:
         accuracy = knn_accuracy(
             train.features,
             train.labels,
             test.features,
             test.labels,
-            k=settings.k,
+            k=wanted,
             temperature=settings.temperature,
             on_block=lambda done: bar.update(done - bar.n),
         )
@@ -48,6 +54,12 @@ def measure(settings: KNNSettings, subject: Subject) -> Report:
         f"k-NN on {subject.given['dataset']} {subject.given['test_split']}: {images}, "
         f"T = {settings.temperature:g}\n"
         + table([{"k": k, "top-1 %": value} for k, value in percent.items()])
+        + "".join(
+            f"\nNot measured: k = {k}, because there are only {len(train.labels)} training images "
+            "(--k chooses)."
+            for k in settings.k
+            if k not in wanted
+        )
     )
     return Report(
         text,

@@ -1,6 +1,5 @@
 """A linear classifier on frozen features (supplement 2.1), and transfer by it (2.4)."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Optional
@@ -16,6 +15,7 @@ from msbreg_tf.evaluation.protocols.protocol import (
     accuracies,
 )
 from msbreg_tf.evaluation.settings import FROZEN_FEATURES
+from msbreg_tf.files.lock import optional_folder
 from msbreg_tf.files.whole import fingerprint_of_json
 
 if TYPE_CHECKING:
@@ -29,16 +29,18 @@ def measure(settings: LinearSettings, subject: Subject) -> Report:
 
     train, test = subject.train_and_test_features()
     stamp = subject.frozen_stamp("linear", train, test) | settings.protocol()
-    folder = _resume_folder(subject, stamp)
-    result = linear_probe(
-        train.features,
-        train.labels,
-        test.features,
-        test.labels,
-        settings,
-        on_epoch=_Bars(settings.epochs).show,
-        resume_folder=folder,
-    )
+    key = fingerprint_of_json([subject.encoder.fingerprint, stamp])
+    called = f"--cache_dir={subject.given['cache_dir']}"
+    with optional_folder(subject.cache_folder(f"linear-{key}"), called) as folder:
+        result = linear_probe(
+            train.features,
+            train.labels,
+            test.features,
+            test.labels,
+            settings,
+            on_epoch=_Bars(settings.epochs).show,
+            resume_folder=folder,
+        )
     values = accuracies(result.top1, result.top5)
     choice = result.choice
     row = {
@@ -78,14 +80,6 @@ def _about_choice(choice: "Choice", settings: LinearSettings) -> Sequence[str]:
             "result: training on lowers the training loss."
         )
     return lines
-
-
-def _resume_folder(subject: Subject, stamp: dict) -> Optional[str]:
-    """Where this very training keeps its state until it is done; None without a cache."""
-    if subject.cache_dir is None:
-        return None
-    key = fingerprint_of_json([subject.encoder.fingerprint, stamp])
-    return os.path.join(subject.cache_dir, f"linear-{key}")
 
 
 def _remove(folder: Optional[str]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 from msbreg_tf.settings import Settings
 
 if TYPE_CHECKING:
+    from msbreg_tf.data.sources.records import LabelledRecords
     from msbreg_tf.evaluation.features.cache import Features
     from msbreg_tf.evaluation.features.exported import ExportedEncoder
 
@@ -34,34 +35,45 @@ class Subject:
         """Folder of what is kept between evaluations; None for none."""
         return os.path.expanduser(self.given["cache_dir"]) if self.given["cache_dir"] else None
 
-    def features(self, split: str) -> "Features":
-        """The features and labels of a split, from the cache if they are there."""
-        from msbreg_tf.evaluation.features.cache import split_features
+    def cache_folder(self, name: str) -> Optional[str]:
+        """A folder in `cache_dir`, which need not exist yet; None without a cache."""
+        return os.path.join(self.cache_dir, name) if self.cache_dir else None
 
-        return split_features(
-            self.encoder,
-            self.given["dataset"],
-            split,
-            self.given["data_dir"],
-            image_size=self.image_size,
-            cache_dir=self.cache_dir,
-            batch_size=self.given["batch_size"],
+    def labelled_splits(self) -> list["LabelledRecords"]:
+        """The training and the test split, not decoded."""
+        from msbreg_tf.data.sources.table import labelled_splits
+
+        given = self.given
+        return labelled_splits(
+            given["dataset"],
+            {flag: given[flag] for flag in ("train_split", "test_split")},
+            given["data_dir"],
+            megapixels=given["max_megapixels"],
         )
 
     def train_and_test_features(self) -> tuple["Features", "Features"]:
-        """`features` of both splits.
+        """The features and labels of both splits, from the cache if they are there.
 
         Raises:
           ValueError: there is one class only, or a class that only the test split has.
         """
+        from msbreg_tf.evaluation.features.cache import split_features
         from msbreg_tf.evaluation.labels import check_classes
 
         names = [f"--{flag}={self.given[flag]}" for flag in ("train_split", "test_split")]
-        train = self.features(self.given["train_split"])
-        check_classes(train.labels, names=names)
-        test = self.features(self.given["test_split"])
-        check_classes(train.labels, test.labels, names=names)
-        return train, test
+        found = []
+        for data in self.labelled_splits():
+            found.append(
+                split_features(
+                    self.encoder,
+                    data,
+                    image_size=self.image_size,
+                    cache_dir=self.cache_dir,
+                    batch_size=self.given["batch_size"],
+                )
+            )
+            check_classes(*(features.labels for features in found), names=names)
+        return tuple(found)
 
     def images_stamp(self, train: tuple[str, int], test: tuple[str, int]) -> dict[str, Any]:
         """Which images were used, for the stamp of a protocol that has both splits.

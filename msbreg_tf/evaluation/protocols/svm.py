@@ -5,14 +5,15 @@ import dataclasses
 import json
 import os
 import pathlib
-import tempfile
 from typing import TYPE_CHECKING, Any, Optional
 
 from tqdm import tqdm
 
 from msbreg_tf.evaluation.protocols.protocol import Measurement, Protocol, Report, Subject
 from msbreg_tf.evaluation.settings import FROZEN_FEATURES
+from msbreg_tf.files.lock import optional_folder
 from msbreg_tf.files.whole import fingerprint_of_json, write_text_whole
+from msbreg_tf.notices import note
 from msbreg_tf.settings import Settings, setting
 
 if TYPE_CHECKING:
@@ -44,12 +45,10 @@ def measure(settings: SVMSettings, subject: Subject) -> Report:
     """Mean average precision; classes that an interrupted evaluation has finished are kept."""
     import numpy as np
 
-    with contextlib.ExitStack() as stack:
-        cache = subject.cache_dir or stack.enter_context(tempfile.TemporaryDirectory())
-        names, train = _features(subject, "train_split", cache)
-        _, test = _features(subject, "test_split", cache)
-        stamp = _stamp(settings, subject, train, test)
-        results = _results(settings, subject, names, train, test, stamp, cache)
+    names, train = _features(subject, "train_split")
+    _, test = _features(subject, "test_split")
+    stamp = _stamp(settings, subject, train, test)
+    results = _results(settings, subject, names, train, test, stamp)
     means = {
         "mAP %": 100 * np.mean([r.average_precision for r in results.values()]),
         "mAP 11-point %": 100 * np.mean([r.average_precision_11 for r in results.values()]),
@@ -59,7 +58,7 @@ def measure(settings: SVMSettings, subject: Subject) -> Report:
     return Report(text, [Measurement(means, stamp, details)])
 
 
-def _features(subject: Subject, split: str, cache: str) -> tuple[tuple[str, ...], "Features"]:
+def _features(subject: Subject, split: str) -> tuple[tuple[str, ...], "Features"]:
     """Names of the classes, and `Features` whose labels are the targets [n, C]."""
     import numpy as np
 
@@ -68,23 +67,25 @@ def _features(subject: Subject, split: str, cache: str) -> tuple[tuple[str, ...]
     from msbreg_tf.evaluation.features.cache import Features
 
     given = subject.given
-    data = open_multilabel(given["dataset"], given[split], given["data_dir"])
+    data = open_multilabel(given["dataset"], given[split], given["data_dir"], flag=split)
     count = len(data.targets)
     job = {
         "export": subject.encoder.fingerprint,
         "image_size": subject.image_size,
         "images": [given["dataset"], given[split], data.fingerprint],
     }
-    store = BlockStore(os.path.join(cache, f"objects-{fingerprint_of_json(job)}"), job)
-    embed_blocks(
-        subject.encoder.embed,
-        data.images(subject.image_size),
-        count,
-        store,
-        batch_size=given["batch_size"],
-        name=f"{given['dataset']} {given[split]}",
-    )
-    features = np.concatenate(list(stored_features(store, count)))
+    folder = subject.cache_folder(f"objects-{fingerprint_of_json(job)}")
+    called = f"--cache_dir={given['cache_dir']}"
+    with contextlib.closing(BlockStore(folder, job, called=called, optional=True)) as store:
+        embed_blocks(
+            subject.encoder.embed,
+            data.images(subject.image_size),
+            count,
+            store,
+            batch_size=given["batch_size"],
+            name=f"{given['dataset']} {given[split]}",
+        )
+        features = np.concatenate(list(stored_features(store, count)))
     return data.names, Features(features, data.targets, data.fingerprint)
 
 
@@ -111,14 +112,18 @@ def _results(
     train: "Features",
     test: "Features",
     stamp: dict[str, Any],
-    cache: str,
 ) -> dict[str, "ClassResult"]:
     """{name of the class: result}."""
     from msbreg_tf.evaluation.svm.machines import svm_results
 
     key = fingerprint_of_json({"export": subject.encoder.fingerprint, **stamp})
-    log = ClassLog(pathlib.Path(cache, f"svm-{key}.jsonl"))
-    with tqdm(total=len(names), initial=len(log.done), desc="classes") as bar:
+    called = f"--cache_dir={subject.given['cache_dir']}"
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(optional_folder(subject.cache_folder(f"svm-{key}"), called))
+        log = ClassLog(pathlib.Path(folder, "classes.jsonl") if folder else None)
+        bar = stack.enter_context(
+            tqdm(total=len(names), initial=len(log.done), desc="classes", leave=False)
+        )
 
         def on_class(column: int, result: "ClassResult") -> None:
             log.append(column, result)
@@ -169,13 +174,13 @@ def _text(
 class ClassLog:
     """The finished classes of one evaluation, a JSON line each."""
 
-    def __init__(self, path: pathlib.Path):
-        """Reads what an earlier process has finished."""
+    def __init__(self, path: Optional[pathlib.Path]):
+        """Reads what an earlier process has finished; None keeps nothing."""
         from msbreg_tf.evaluation.svm.machines import ClassResult
 
         self._path = path
         self.done: dict[int, ClassResult] = {}
-        for line in path.read_text().splitlines() if path.exists() else ():
+        for line in path.read_text().splitlines() if path and path.exists() else ():
             fields = json.loads(line)
             column, folds = fields.pop("class"), tuple(fields.pop("cross_validation"))
             self.done[column] = ClassResult(**fields, cross_validation=folds)
@@ -187,7 +192,12 @@ class ClassLog:
             json.dumps({"class": column, **dataclasses.asdict(result)}) + "\n"
             for column, result in self.done.items()
         ]
-        write_text_whole(self._path, "".join(lines))
+        try:
+            if self._path is not None:
+                write_text_whole(self._path, "".join(lines))
+        except OSError as error:
+            note(f"{self._path}: can't be written ({error.strerror}); going on without it.")
+            self._path = None
 
 
 PROTOCOL = Protocol(

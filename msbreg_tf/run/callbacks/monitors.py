@@ -7,7 +7,7 @@ uninterrupted run would have logged.
 import math
 import sys
 import time
-from typing import Optional
+from typing import NamedTuple, Optional
 
 import tensorflow as tf
 from tensorflow import keras
@@ -16,10 +16,22 @@ from tqdm import tqdm
 from msbreg_tf.data.images.grid import view_grid
 from msbreg_tf.evaluation.features.extract import extract_features
 from msbreg_tf.evaluation.knn import knn_accuracy
+from msbreg_tf.evaluation.neighbours import same_picture
 from msbreg_tf.evaluation.spectrum import effective_rank, singular_values
+from msbreg_tf.files import event_files
 from msbreg_tf.files.metrics_file import MetricsFile
 from msbreg_tf.method.model import MONITORS
 from msbreg_tf.method.schedules import finished_steps
+
+
+class LogSchedule(NamedTuple):
+    """The steps that are logged: each `every`-th, the first and the last."""
+
+    every: int
+    total_steps: int
+
+    def __contains__(self, step: int) -> bool:
+        return step % self.every == 0 or step in (1, self.total_steps)
 
 
 class Progress(keras.callbacks.Callback):
@@ -76,23 +88,23 @@ class Progress(keras.callbacks.Callback):
     def _print_estimate(self) -> None:
         left = (self.total_steps - self._bar.n) / self._rate()
         self._bar.write(
-            f"Estimated time left: {_duration(left)} for {self.total_steps - self._bar.n:,} steps "
+            f"Estimated time left: {duration(left)} for {self.total_steps - self._bar.n:,} steps "
             f"at {self._rate() * self.batch_size:,.0f} images/s."
         )
 
 
 class LogMetrics(keras.callbacks.Callback):
-    """Writes each `every`-th step's own values, and the learning rate, to `metrics.jsonl`."""
+    """Writes the values of the steps in `schedule`, and the learning rate, to `metrics.jsonl`."""
 
-    def __init__(self, file: MetricsFile, every: int, steps_per_epoch: int):
+    def __init__(self, file: MetricsFile, schedule: LogSchedule, steps_per_epoch: int):
         super().__init__()
         self.file = file
-        self.every = every
+        self.schedule = schedule
         self.steps_per_epoch = steps_per_epoch
 
     def on_train_batch_end(self, batch, logs=None):
         step = finished_steps(self.model)
-        if step % self.every == 0:
+        if step in self.schedule:
             epoch = step / self.steps_per_epoch
             lr = float(self.model.optimizer.learning_rate.numpy())
             # A step that loss scaling skipped has no finite gradient, and NaN is not JSON.
@@ -101,13 +113,15 @@ class LogMetrics(keras.callbacks.Callback):
 
 
 class TensorBoardLog(keras.callbacks.Callback):
-    """Scalars every `every` steps, the spectrum of fixed views every epoch, the views once."""
+    """Scalars of some steps, the spectrum of fixed views every epoch, the views once."""
 
-    def __init__(self, logdir: str, every: int, steps_per_epoch: int, batch_size: int, probe):
+    def __init__(
+        self, logdir: str, schedule: LogSchedule, steps_per_epoch: int, batch_size: int, probe
+    ):
         """Takes `probe`: (images uint8 [b, S, S, 3], their views uint8 [b, K, S, S, 3])."""
         super().__init__()
         self.logdir = logdir
-        self.every = every
+        self.schedule = schedule
         self.steps_per_epoch = steps_per_epoch
         self.batch_size = batch_size
         self.images, self.views = probe
@@ -115,18 +129,21 @@ class TensorBoardLog(keras.callbacks.Callback):
         self._last = None
 
     def on_train_begin(self, logs=None):
-        self._writer = tf.summary.create_file_writer(self.logdir)
         step = finished_steps(self.model)
-        with self._writer.as_default(step=step):
-            tf.summary.image("views", view_grid(self.images[:8], self.views[:8])[None])
+        event_files.drop_after(self.logdir, step if step else -1)
+        self._writer = tf.summary.create_file_writer(self.logdir)
+        if step == 0:
+            with self._writer.as_default(step=step):
+                tf.summary.image("views", view_grid(self.images[:8], self.views[:8])[None])
 
     def on_train_batch_end(self, batch, logs=None):
         step = finished_steps(self.model)
         with self._writer.as_default(step=step):
-            if step % self.every == 0:
+            if step in self.schedule:
                 self._write_scalars(step, logs)
             if step % self.steps_per_epoch == 0:
                 self._write_spectrum()
+        self._writer.flush()  # before the step's checkpoint is saved
 
     def on_train_end(self, logs=None):
         self._writer.close()
@@ -141,7 +158,6 @@ class TensorBoardLog(keras.callbacks.Callback):
             rate = steps * self.batch_size / (now - self._last[1])
             tf.summary.scalar("throughput/images_per_second", rate)
         self._last = (step, now)
-        self._writer.flush()
 
     def _write_spectrum(self) -> None:
         prediction, _ = self.model.embed(tf.constant(self.views))
@@ -180,7 +196,33 @@ class PeriodicKNN(keras.callbacks.Callback):
         tqdm.write(f"step {step}: {self.k}-NN top-1 {100 * accuracy:.1f} %", file=sys.stderr)
 
 
-def _duration(seconds: float) -> str:
+class PeriodicNeighbours(keras.callbacks.Callback):
+    """Without labels: how often a view's nearest neighbour is another view of its picture."""
+
+    def __init__(self, file: MetricsFile, every: int, steps_per_epoch: int, views):
+        """Takes `views`: uint8 [n, K, S, S, 3] of n pictures."""
+        super().__init__()
+        self.file = file
+        self.every_steps = every * steps_per_epoch
+        self.views = views
+        self._embed: Optional[tf.types.experimental.GenericFunction] = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = finished_steps(self.model)
+        if step % self.every_steps:
+            return
+        if self._embed is None:
+            self._embed = tf.function(lambda images: self.model(images, training=False))
+        flat = self.views.reshape(-1, *self.views.shape[2:])
+        features = extract_features(self._embed, flat).reshape(*self.views.shape[:2], -1)
+        share = same_picture(features)
+        self.file.append(step, {"same_picture": share})
+        text = f"step {step}: nearest neighbour is another view of the same picture"
+        tqdm.write(f"{text} {100 * share:.1f} %", file=sys.stderr)
+
+
+def duration(seconds: float) -> str:
+    """In words: "2 h 05 min" or "4 min 30 s"."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"

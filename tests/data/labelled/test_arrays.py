@@ -3,11 +3,11 @@ import pytest
 import tensorflow as tf
 
 from msbreg_tf.data.images.resizing import resize_and_crop
-from msbreg_tf.data.labelled.arrays import labelled_images
 from msbreg_tf.data.settings import DataSettings
 from msbreg_tf.data.sources.imagenet100 import WNIDS
 from msbreg_tf.data.sources.sample import load_sample
 from msbreg_tf.data.sources.table import open_source
+from tests.labelled import images_of
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def wnid_folders(tmp_path_factory):
 
 
 def test_sample_is_unchanged_at_its_own_size():
-    images, labels = labelled_images("sample", "test", None, 32)
+    images, labels = images_of("sample", "test", None, 32)
     expected_images, expected_labels = load_sample("test")
     np.testing.assert_array_equal(images, expected_images)
     np.testing.assert_array_equal(labels, expected_labels)
@@ -35,16 +35,16 @@ def test_sample_is_unchanged_at_its_own_size():
 
 
 def test_limit_takes_a_balanced_beginning():
-    images, labels = labelled_images("sample", "train", None, 8, limit=30)
+    images, labels = images_of("sample", "train", None, 8, limit=30)
     assert images.shape == (30, 8, 8, 3)
     np.testing.assert_array_equal(np.bincount(labels), [3] * 10)
 
 
 def test_wnid_folders(wnid_folders):
-    images, labels = labelled_images("imagenet100", "train", str(wnid_folders), 8)
+    images, labels = images_of("imagenet100", "train", str(wnid_folders), 8)
     assert len(images) == 299  # the broken one is left out, with its label
     np.testing.assert_array_equal(images[:, 0, 0, 0], labels)
-    _, spread = labelled_images("imagenet100", "validation", str(wnid_folders), 8, limit=20)
+    _, spread = images_of("imagenet100", "validation", str(wnid_folders), 8, limit=20)
     assert spread.tolist() == list(range(0, 100, 5))
 
 
@@ -67,14 +67,14 @@ def test_a_missing_class_is_named(tmp_path):
 
 def test_a_folder_has_labels_if_it_has_class_folders(tmp_path):
     (tmp_path / "flat.png").write_bytes(tf.io.encode_png(np.zeros([9, 9, 3], np.uint8)).numpy())
-    with pytest.raises(ValueError, match=r"no folder 'train' in it. Its splits are folders"):
-        labelled_images("folder", "train", str(tmp_path), 8)
+    with pytest.raises(ValueError, match=r"has no folder 'train'. Its splits are its folders"):
+        images_of("folder", "train", str(tmp_path), 8)
     for name, grey in (("cat", 10), ("dog", 20)):
         folder = tmp_path / "train" / name
         folder.mkdir(parents=True)
         pixels = np.full([9, 9, 3], grey, np.uint8)
         (folder / "1.png").write_bytes(tf.io.encode_png(pixels).numpy())
-    images, labels = labelled_images("folder", "train", str(tmp_path), 8)
+    images, labels = images_of("folder", "train", str(tmp_path), 8)
     assert (images[:, 0, 0, 0].tolist(), labels.tolist()) == ([10, 20], [0, 1])
 
 

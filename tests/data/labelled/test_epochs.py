@@ -3,7 +3,8 @@ import pytest
 import tensorflow as tf
 
 from msbreg_tf.data.labelled.epochs import (
-    central_batches,
+    broken_rows,
+    central_images,
     select_rows,
     training_batches,
 )
@@ -29,7 +30,11 @@ def split(labels=None, images=None, encoded=False, broken=()):
             return tf.ensure_shape(tf.io.decode_png(contents, 3), [None, None, 3])
 
     records = tf.data.Dataset.from_tensor_slices((images, labels))
-    return LabelledRecords(records, decode, len(labels), {}, "pixels", may_break=bool(broken))
+    files = [f"{row}.png" for row in range(len(labels))] if broken else None
+    names = [str(label) for label in range(5)]
+    return LabelledRecords(
+        "numbers", records, decode, len(labels), names, {}, "pixels", files=files
+    )
 
 
 def epoch_of(source, epoch=0, seed=0, batch_size=4):
@@ -79,8 +84,15 @@ def test_broken_images_are_left_out_with_their_labels():
     numbers, labels = epoch_of(source, batch_size=10)
     assert sorted(numbers) == [row for row in ROWS if row not in (3, 20)]
     assert labels == [number % 5 for number in numbers]
-    [(images, labels)] = central_batches(data, image_size=12, centre_crop=1.0, batch_size=COUNT)
-    assert len(images) == len(labels) == COUNT - 2
+    assert broken_rows(data, ROWS).tolist() == [3, 20]
+    assert broken_rows(data, ROWS[2:6]).tolist() == []
+    [(rows, images, labels, good)] = central_images(data, image_size=12).batch(COUNT)
+    assert rows.numpy().tolist() == list(range(COUNT))
+    assert labels.numpy().tolist() == [row % 5 for row in range(COUNT)]
+    assert np.flatnonzero(~good.numpy()).tolist() == [3, 20]
+    assert images.numpy()[[3, 20]].max() == 0
+    [(rows, _, _, _)] = central_images(data, image_size=12, first=27).batch(COUNT)
+    assert rows.numpy().tolist() == [27, 28, 29]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +105,7 @@ def test_the_central_crop_is_that_part_of_the_shorter_side(side, crop, expected)
     rows, columns = np.meshgrid(np.arange(side), np.arange(side), indexing="ij")
     image = np.stack([rows, columns, 0 * rows], axis=-1).astype(np.uint8)
     data = split(np.array([0, 1]), np.stack([image, image]))
-    [(images, labels)] = central_batches(data, image_size=32, centre_crop=crop)
+    [(_, images, labels, _)] = central_images(data, image_size=32, centre_crop=crop).batch(2)
     assert images.shape == (2, 32, 32, 3)
     assert images[0, 0, 0].numpy().tolist() == [expected, expected, 0]
     assert labels.numpy().tolist() == [0, 1]

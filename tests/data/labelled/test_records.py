@@ -1,13 +1,16 @@
 """Records keep their labels, and their identity notices changes."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from msbreg_tf.data.sources.sample import load_sample
-from msbreg_tf.data.sources.table import labelled_records
+from msbreg_tf.data.sources.table import labelled_splits
 from tests.data.conftest import numbered
+from tests.labelled import labelled_split
 
 
 class LabelledPictures(tfds.core.GeneratorBasedBuilder):
@@ -50,7 +53,7 @@ def decoded(found):
 )
 @pytest.mark.parametrize("limit", [None, 5])
 def test_tfds_records_keep_their_labels(tfds_dir, split, count, limit):
-    found = labelled_records("labelled_pictures", split, tfds_dir, limit)
+    found = labelled_split("labelled_pictures", split, tfds_dir, limit)
     images, labels = decoded(found)
     assert len(labels) == found.count == (limit or count)
     is_labelled = labels >= 0
@@ -59,7 +62,7 @@ def test_tfds_records_keep_their_labels(tfds_dir, split, count, limit):
 
 
 def test_sample_records():
-    found = labelled_records("sample", "test", None, limit=25)
+    found = labelled_split("sample", "test", None, limit=25)
     expected_images, expected_labels = load_sample("test")
     images, labels = decoded(found)
     np.testing.assert_array_equal(images, expected_images[:25])
@@ -69,7 +72,7 @@ def test_sample_records():
 
 def test_the_hundred_classes_of_imagenet_are_not_counted_beforehand():
     with tfds.testing.mock_data(num_examples=150):
-        found = labelled_records("imagenet100", "train", None)
+        found = labelled_split("imagenet100", "train", None)
         labels = [int(label) for _, label in found.records]
     assert 0 < len(labels) < 150
     assert set(labels) <= set(range(100))
@@ -77,12 +80,12 @@ def test_the_hundred_classes_of_imagenet_are_not_counted_beforehand():
 
 
 def test_identity_of_tfds_is_stable_and_notices_other_data(tfds_dir, tmp_path, monkeypatch):
-    first = labelled_records("labelled_pictures", "train", tfds_dir)
-    again = labelled_records("labelled_pictures", "train", tfds_dir)
+    first = labelled_split("labelled_pictures", "train", tfds_dir)
+    again = labelled_split("labelled_pictures", "train", tfds_dir)
     assert (first.identity, first.pixels) == (again.identity, again.pixels)
     monkeypatch.setattr(LabelledPictures, "first", 1)
     LabelledPictures(data_dir=tmp_path).download_and_prepare()
-    other = labelled_records("labelled_pictures", "train", str(tmp_path))
+    other = labelled_split("labelled_pictures", "train", str(tmp_path))
     assert other.pixels != first.pixels
     assert first.identity["tfds"] == "labelled_pictures/1.0.0"
     assert tfds_dir not in str(first.identity)
@@ -99,24 +102,41 @@ def folder(tmp_path):
 
 
 def test_class_folders(folder):
-    found = labelled_records("folder", "val", str(folder))
+    found = labelled_split("folder", "val", str(folder))
     images, labels = decoded(found)
     np.testing.assert_array_equal(images[:, 0, 0, 0], [0, 2, 4, 1, 3, 5])  # their numbers
     np.testing.assert_array_equal(labels, [0, 0, 0, 1, 1, 1])
-    assert (found.count, found.may_break) == (6, True)
+    assert found.count == 6
+    assert found.files == [f"cat/{n}.png" for n in (0, 2, 4)] + [f"dog/{n}.png" for n in (1, 3, 5)]
+    assert found.classes == ("cat", "dog")
 
 
 def test_a_class_has_the_same_label_in_every_split(folder):
     (folder / "train" / "dog").mkdir(parents=True)  # and no cat
     (folder / "val" / "dog" / "1.png").rename(folder / "train" / "dog" / "1.png")
-    _, labels = decoded(labelled_records("folder", "train", str(folder)))
-    np.testing.assert_array_equal(labels, [1])
+    splits = {"train_split": "train", "test_split": "val"}
+
+    def of_train_and_val():
+        train, val = labelled_splits("folder", splits, str(folder))
+        return train, [decoded(data)[1].tolist() for data in (train, val)]
+
+    train, labels = of_train_and_val()
+    assert labels == [[1], [0, 0, 0, 1, 1]]
+    # What is in neither of them counts for nothing: another split, an empty folder of a class.
+    (folder / "unlabelled" / "aaa").mkdir(parents=True)
+    shutil.copy(folder / "val" / "cat" / "0.png", folder / "unlabelled" / "aaa" / "x.png")
+    (folder / "train" / "ant").mkdir()
+    again, same_labels = of_train_and_val()
+    assert same_labels == labels
+    assert (again.identity, again.pixels, again.classes) == (
+        train.identity, train.pixels, ("cat", "dog"),
+    )  # fmt: skip
 
 
 def test_identity_of_files_has_no_root_in_it(folder, tmp_path_factory):
-    here = labelled_records("folder", "val", str(folder))
+    here = labelled_split("folder", "val", str(folder))
     there = folder.rename(tmp_path_factory.mktemp("moved") / "root")
-    moved = labelled_records("folder", "val", str(there))
+    moved = labelled_split("folder", "val", str(there))
     assert (here.identity, here.pixels) == (moved.identity, moved.pixels)
 
 
@@ -125,11 +145,11 @@ def test_identity_of_files_has_no_root_in_it(folder, tmp_path_factory):
     [
         (None, "train", "--data_dir is missing"),
         ("", "train", "--data_dir is missing"),
-        (".", "train", "no folder 'train' in it"),
+        (".", "train", "has no folder 'train'.* there are: val"),
         (".", "val/cat", "no labels"),
         (".", "val/.hidden", "no labels"),
     ],
 )
 def test_folders_without_labels_are_refused(folder, data_dir, split, message):
     with pytest.raises(ValueError, match=message):
-        labelled_records("folder", split, data_dir and str(folder / data_dir))
+        labelled_split("folder", split, data_dir and str(folder / data_dir))

@@ -107,7 +107,7 @@ def test_bad_settings(settings, message):
 
 def test_folder_without_images(tmp_path):
     (tmp_path / "x.txt").touch()
-    with pytest.raises(ValueError, match=r"no file below it ends in \.jpg"):
+    with pytest.raises(ValueError, match=r"no image in it. Their names end in \.jpg"):
         open_it(tmp_path)
     (tmp_path / "x.jpg").touch()
     with pytest.raises(ValueError, match=r"none of its 1 image files can be decoded.*x\.jpg"):

@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 
 from msbreg_tf.commands import evaluate
-from msbreg_tf.data.labelled.arrays import labelled_images
 from msbreg_tf.data.settings import DataSettings
 from msbreg_tf.data.sources import folder, table
 from msbreg_tf.data.sources.records import LabelledRecords
@@ -17,13 +16,13 @@ from msbreg_tf.data.sources.source import MemorySource
 from msbreg_tf.data.sources.table import (
     SOURCES,
     SourceKind,
-    labelled_records,
     open_source,
     place_of_split,
 )
 from msbreg_tf.run.config import config_from_settings
 from msbreg_tf.run.length import Length
 from tests.evaluation.exports import save_tiny
+from tests.labelled import images_of, labelled_split
 
 GREYS = np.repeat(np.arange(40, 240, 10, dtype=np.uint8), 32 * 32 * 3).reshape(-1, 32, 32, 3)
 
@@ -32,10 +31,16 @@ def open_greys(settings):
     return MemorySource(f"greys {settings.split}", GREYS, lambda pixels: pixels, (32, 32))
 
 
-def labelled_greys(dataset, split, data_dir, limit):
+def labelled_greys(dataset, splits, data_dir, limit, megapixels):
     labels = np.arange(len(GREYS)) % 2
     records = tf.data.Dataset.from_tensor_slices((GREYS[:limit], labels[:limit]))
-    return LabelledRecords(records, lambda p: p, len(labels[:limit]), {"greys": split}, "pixels")
+    count = len(labels[:limit])
+    return [
+        LabelledRecords(
+            split, records, lambda p: p, count, ("even", "odd"), {"greys": split}, "pixels"
+        )
+        for split in splits.values()
+    ]
 
 
 @pytest.fixture
@@ -52,7 +57,7 @@ def test_a_new_source_is_trained_on_and_evaluated_with(tmp_path, capsys):
         {"dataset": "greys", "batch_size": 8, "epochs": 3, "warmup_epochs": 1}
     )
     assert Length.of(config, source.num_images) == Length(2, 2, 6)
-    images, labels = labelled_images("greys", "all", None, 32, limit=5)
+    images, labels = images_of("greys", "all", None, 32, limit=5)
     np.testing.assert_array_equal(images, GREYS[:5])
     assert labels.tolist() == [0, 1, 0, 1, 0]
     export = save_tiny(tmp_path / "run" / "export" / "1", metadata={"image_size": 32})
@@ -70,7 +75,7 @@ def test_any_other_name_is_a_tfds_name():
     with pytest.raises(ValueError, match=r"--dataset=greys: TFDS has no such data set"):
         open_source(DataSettings(dataset="greys"))
     with pytest.raises(ValueError, match=r"--dataset=sampel: .* Did you mean sample"):
-        labelled_records("sampel", "train", None)
+        labelled_split("sampel", "train", None)
 
 
 def test_help_names_every_kind_of_source():
@@ -84,7 +89,7 @@ def test_the_sample_is_its_own():
     np.testing.assert_array_equal(
         open_source(DataSettings(split="test")).records_in_memory(), images
     )
-    records = labelled_records("sample", "test", None)
+    records = labelled_split("sample", "test", None)
     assert [int(label) for _, label in records.records.take(12)] == labels[:12].tolist()
 
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from msbreg_tf.data.labelled.arrays import labelled_images
+from msbreg_tf.data.pipeline.seeds import order_seed
 from msbreg_tf.data.pipeline.views import ViewPlan, view_batches
 from msbreg_tf.data.settings import DataSettings
 from msbreg_tf.data.sources.imagenet100 import CMC_ORDER, WNIDS, label_table
@@ -13,7 +13,9 @@ from msbreg_tf.data.sources.source import MemorySource
 from msbreg_tf.data.sources.table import open_source
 from msbreg_tf.data.sources.tfds import StreamSource, count_and_hold
 from msbreg_tf.data.sources.tfds_builder import encoded_examples
+from msbreg_tf.data.sources.tfrecords import find_records
 from tests.data.conftest import crop_by_draws, number_only, numbered, numbers_of
+from tests.labelled import images_of
 
 
 class NumberedPictures(tfds.core.GeneratorBasedBuilder):
@@ -83,7 +85,7 @@ def open_numbers(data_dir, split="train", **settings):
 )
 def test_split_expressions(data_dir, cache_mb, split, numbers):
     source = open_numbers(data_dir, split, cache_mb=cache_mb)
-    assert isinstance(source, MemorySource if cache_mb else StreamSource)
+    assert isinstance(source, MemorySource)
     assert source.name == f"numbered_pictures 1.2.3 {split}"
     assert source.image_shape == (12, 12)
     count = 6 if numbers is None else len(numbers)
@@ -94,15 +96,22 @@ def test_split_expressions(data_dir, cache_mb, split, numbers):
     assert numbers is None or shown == list(numbers)
 
 
-def test_memory_and_stream_number_the_images_alike(data_dir):
-    def by_index(source):
-        return dict(source.ordered(tf.constant([1, 2])).as_numpy_iterator())
+def test_from_memory_and_from_disk_it_is_the_same(data_dir):
+    """Numbers, order and pixels: --cache_mb changes how images are read, and nothing else."""
 
-    assert by_index(open_numbers(data_dir)) == by_index(open_numbers(data_dir, cache_mb=0))
+    def images(source):
+        return [
+            (int(index), source.decode(record).numpy().tobytes())
+            for index, record in source.ordered(tf.constant([1, 2]))
+        ]
+
+    held, read = open_numbers(data_dir), open_numbers(data_dir, cache_mb=0)
+    assert read.records_in_memory().dtype == tf.int64  # places in files
+    assert images(held) == images(read)
 
 
-def test_stream_resumes_exactly(data_dir):
-    source = open_numbers(data_dir, cache_mb=0, shuffle_buffer=7)
+def test_reading_from_disk_resumes_exactly(data_dir):
+    source = open_numbers(data_dir, cache_mb=0)
 
     def run(start):
         dataset = view_batches(ViewPlan(source, crop_by_draws, 1, 8, 2), start, num_steps=7)
@@ -113,6 +122,55 @@ def test_stream_resumes_exactly(data_dir):
         np.testing.assert_array_equal(run(start), whole[start:])
 
 
+def test_records_are_found_in_several_files_and_in_parts_of_them(tmp_path):
+    builder = NumberedPictures(data_dir=str(tmp_path))
+    config = tfds.download.DownloadConfig(num_shards=4)
+    builder.download_and_prepare(download_config=config)
+    assert len(builder.info.splits["train"].filepaths) == 4
+    for split in ("train", "train[7:19]+test", "test[50%:]"):
+        expected = [e["image"].numpy() for e in encoded_examples(builder, split)]
+        files = find_records(builder, split)
+        assert [files.image(place).numpy() for place in files.places] == expected
+
+
+def _left_out_and_moved(order_of_epoch, count, batch, epochs=60):
+    """Share left out for each fifth of the disk, and the mean move between epochs."""
+    orders = [order_of_epoch(epoch) for epoch in range(epochs)]
+    left_out = np.zeros(count)
+    for order in orders:
+        left_out[order[count - count % batch :]] += 1
+    places = np.argsort(orders, axis=1)
+    moves = np.abs(np.diff(places, axis=0)).mean()
+    return left_out.reshape(5, -1).mean(axis=1) / epochs, moves
+
+
+def test_a_stream_leaves_all_parts_of_the_disk_out_alike():
+    """1,000 records, a buffer of 128, batches of 96: 40 of them are left out of every epoch."""
+    records = tf.data.Dataset.range(1000)
+    source = StreamSource("numbers", records, 1000, 128, None)
+
+    def order(epoch):
+        pairs = source.ordered(order_seed(0, epoch)).as_numpy_iterator()
+        return [index for index, _ in pairs]
+
+    left_out, moves = _left_out_and_moved(order, 1000, 96)
+    assert left_out.mean() == pytest.approx(0.04)
+    np.testing.assert_allclose(left_out, 0.04, atol=0.025)
+    assert moves == pytest.approx(333, rel=0.1)
+
+
+def test_reading_from_disk_is_uniform(data_dir):
+    source = open_numbers(data_dir, cache_mb=0)
+
+    def order(epoch):
+        pairs = source.ordered(order_seed(0, epoch)).as_numpy_iterator()
+        return [index for index, _ in pairs]
+
+    left_out, moves = _left_out_and_moved(order, 30, 8, epochs=200)  # 6 of 30 are left out
+    np.testing.assert_allclose(left_out, 0.2, atol=0.05)
+    assert moves == pytest.approx(10, rel=0.1)
+
+
 def test_grey_images_of_many_sizes(tmp_path):
     source = open_source(DataSettings(dataset="grey_pictures", data_dir=str(tmp_path)))
     assert source.image_shape is None
@@ -120,19 +178,19 @@ def test_grey_images_of_many_sizes(tmp_path):
     assert batch.shape == (30, 2, 8, 8, 3)
     assert sorted(batch[:, 0, 0, 0, 1].numpy()) == list(range(30))
     with pytest.raises(ValueError, match="--dataset=grey_pictures: it has no class labels"):
-        labelled_images("grey_pictures", "train", str(tmp_path), 8)
+        images_of("grey_pictures", "train", str(tmp_path), 8)
 
 
 def test_labels_stay_with_their_images(data_dir):
-    images, labels = labelled_images("numbered_pictures", "train", data_dir, 12)
+    images, labels = images_of("numbered_pictures", "train", data_dir, 12)
     assert images.shape == (30, 12, 12, 3)
     assert labels.dtype == np.int64
     np.testing.assert_array_equal(images[:, 0, 0, 0] % 5, labels)
-    some, few = labelled_images("numbered_pictures", "train", data_dir, 12, limit=7)
+    some, few = images_of("numbered_pictures", "train", data_dir, 12, limit=7)
     np.testing.assert_array_equal(some, images[:7])
     np.testing.assert_array_equal(few, labels[:7])
-    with pytest.raises(ValueError, match="split unlabelled has images without labels"):
-        labelled_images("numbered_pictures", "unlabelled", data_dir, 12)
+    with pytest.raises(ValueError, match="numbered_pictures unlabelled has images without labels"):
+        images_of("numbered_pictures", "unlabelled", data_dir, 12)
 
 
 @pytest.mark.parametrize(("name", "shape"), [("stl10", (96, 96)), ("cifar10", (32, 32))])
@@ -143,7 +201,7 @@ def test_mocked_small_images(name, shape):
             assert (source.num_images, source.image_shape) == (6, shape)
             [batch] = view_batches(ViewPlan(source, crop_by_draws, 0, 6, 2), num_steps=1)
             assert batch.shape == (6, 2, 8, 8, 3)
-        images, labels = labelled_images(name, "test", None, 24)
+        images, labels = images_of(name, "test", None, 24)
     assert images.shape == (6, 24, 24, 3)
     assert set(labels) <= set(range(10))
 
@@ -154,7 +212,7 @@ def test_mocked_imagenet100_keeps_only_its_classes():
         names = builder.info.features["label"].names
         stored = [int(e["label"]) for e in encoded_examples(builder, "train", with_labels=True)]
         source = open_source(DataSettings(dataset="imagenet100"))
-        _, labels = labelled_images("imagenet100", "train", None, 8)
+        _, labels = images_of("imagenet100", "train", None, 8)
         streamed = open_source(DataSettings(dataset="imagenet100", cache_mb=0))
     expected = [WNIDS.index(names[i]) for i in stored if names[i] in CMC_ORDER]
     assert 0 < len(expected) < 150

@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import os
 import pathlib
 import shutil
@@ -7,12 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from msbreg_tf.data.labelled.arrays import labelled_images
-from msbreg_tf.data.sources.table import labelled_records
-from msbreg_tf.evaluation.features import cache as feature_cache
+from msbreg_tf.evaluation.features import blocks as block_store
 from msbreg_tf.evaluation.features.cache import split_features
 from msbreg_tf.evaluation.features.exported import load_encoder
+from msbreg_tf.files.whole import write_whole
 from tests.evaluation.exports import FEATURES, save_tiny
+from tests.labelled import images_of, labelled_split
 
 
 class Counting:
@@ -66,12 +67,14 @@ def write_png(path, pixels):
 
 def sample(encoder, cache, split="test", **others):
     settings = {"image_size": 8, "limit": 50, "batch_size": 8, "block_size": 16} | others
-    return split_features(encoder, "sample", split, None, cache_dir=cache, **settings)
+    data = labelled_split("sample", split, None, settings.pop("limit"))
+    return split_features(encoder, data, cache_dir=cache, **settings)
 
 
 def of_folder(encoder, cache, root, **others):
-    settings = {"image_size": 8, "batch_size": 2, "block_size": 2} | others
-    return split_features(encoder, "folder", "train", str(root), cache_dir=cache, **settings)
+    settings = {"image_size": 8, "batch_size": 2, "block_size": 2, "limit": None} | others
+    data = labelled_split("folder", "train", str(root), settings.pop("limit"))
+    return split_features(encoder, data, cache_dir=cache, **settings)
 
 
 def blocks(cache) -> list[pathlib.Path]:
@@ -87,7 +90,7 @@ def assert_same(a, b):
 @pytest.mark.parametrize("cached", [False, True])
 def test_features_are_those_of_the_images_in_order(encoder, cache, cached):
     found = sample(encoder, cache if cached else None)
-    images, labels = labelled_images("sample", "test", None, 8, limit=50)
+    images, labels = images_of("sample", "test", None, 8, limit=50)
     np.testing.assert_array_equal(found.features, encoder.encoder.embed(images))
     np.testing.assert_array_equal(found.labels, labels)
     assert (found.features.dtype, found.labels.dtype) == (np.float32, np.int64)
@@ -228,7 +231,7 @@ def test_a_limit_takes_files_of_all_classes(encoders, folder):
 def test_no_image_at_all(encoders, folder):
     for path in folder.rglob("*.png"):
         path.write_bytes(b"no image")
-    with pytest.raises(ValueError, match="folder train: no images"):
+    with pytest.raises(ValueError, match="folder train: no image that can be read"):
         of_folder(encoders[0], None, folder)
 
 
@@ -239,20 +242,17 @@ def test_a_folder_without_classes_has_no_labels(encoders, tmp_path):
         of_folder(encoders[0], None, tmp_path)
 
 
-def test_images_without_labels_are_refused(encoders, cache, monkeypatch):
-    def unlabelled(*args):
-        found = labelled_records(*args)
-        records = found.records.map(lambda record, label: (record, -tf.ones_like(label)))
-        return dataclasses.replace(found, records=records)
-
-    monkeypatch.setattr(feature_cache, "labelled_records", unlabelled)
+def test_images_without_labels_are_refused(encoders, cache):
+    data = labelled_split("sample", "test", None)
+    records = data.records.map(lambda record, label: (record, -tf.ones_like(label)))
+    data = dataclasses.replace(data, records=records)
     with pytest.raises(ValueError, match="sample test has images without labels"):
-        sample(encoders[0], cache)
+        split_features(encoders[0], data, image_size=8, cache_dir=cache)
 
 
-def test_a_split_that_is_no_folder(encoders, folder):
-    with pytest.raises(ValueError, match="no folder 'val' in it"):
-        split_features(encoders[0], "folder", "val", str(folder), image_size=8)
+def test_a_split_that_is_no_folder(folder):
+    with pytest.raises(ValueError, match=r"--test_split=val: .* has no folder 'val'.* are: train"):
+        labelled_split("folder", "val", str(folder), flag="test_split")
 
 
 def test_an_encoder_that_gives_nan_is_refused(encoders, cache):
@@ -265,10 +265,31 @@ def test_an_encoder_that_gives_nan_is_refused(encoders, cache):
     assert not blocks(cache)
 
 
-def test_a_cache_that_cannot_be_written_is_one_line(encoders, tmp_path):
+def test_without_a_usable_cache_it_goes_on_and_says_so(encoders, tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match=r"--cache_dir=.*/file/cache: choose .*cannot be written"):
-        sample(encoders[0], str(tmp_path / "file" / "cache"))
+    found = sample(encoders[0], str(tmp_path / "file" / "cache"))
+    assert_same(found, sample(encoders[0], None))
+    [line] = capsys.readouterr().err.split("note: ")[1:]
+    assert line.startswith(f"--cache_dir={tmp_path}/file/cache: can't be used (Not a directory)")
+
+
+def test_a_disk_that_fills_at_a_later_block_costs_no_features(encoders, cache, monkeypatch, capsys):
+    written = []
+
+    def full(path, write):
+        written.append(path)
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return write_whole(path, write)
+
+    monkeypatch.setattr(block_store, "write_whole", full)
+    assert_same(sample(encoders[0], cache), sample(encoders[0], None))
+    assert len(written) == 2  # it is not tried again
+    assert "can't be used (No space left on device); going on" in capsys.readouterr().err
+    monkeypatch.setattr(block_store, "write_whole", write_whole)
+    again = Counting(encoders[0])
+    assert_same(sample(again, cache), sample(encoders[0], None))
+    assert again.images == 50 - 16  # one block was kept
 
 
 def test_entries_can_be_told_apart_by_a_person(encoder, cache):

@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 
 from msbreg_tf.data.sources.folder import find_images
+from msbreg_tf.data.sources.records import states_digest
 from msbreg_tf.evaluation.features.blocks import BlockStore, embed_blocks, stored_features
 from msbreg_tf.evaluation.features.files import (
     check_output,
     file_images,
-    files_digest,
     read_about,
     write_embeddings,
 )
@@ -161,10 +161,10 @@ def test_no_file_is_half_written(tmp_path):
 def test_the_digest_sees_names_and_changes(tmp_path):
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_text("1")
-    digests = [files_digest(str(tmp_path), names) for names in (["a.png"], ["a.png", "b.png"])]
+    digests = [states_digest(str(tmp_path), names) for names in (["a.png"], ["a.png", "b.png"])]
     os.utime(tmp_path / "a.png", ns=(1, 1))
-    digests.append(files_digest(str(tmp_path), ["a.png"]))
-    digests.append(files_digest(str(tmp_path), ["dangling.png"]))
+    digests.append(states_digest(str(tmp_path), ["a.png"]))
+    digests.append(states_digest(str(tmp_path), ["dangling.png"]))
     assert len(set(digests)) == 4
 
 

@@ -28,7 +28,10 @@ def coloured(per_class, *, seed=0, labels=range(CLASSES)):
     noise = rng.integers(-30, 31, [len(labels), SIZE, SIZE, 3])
     images = (colours[np.maximum(labels, 0) % CLASSES] + noise).astype(np.uint8)
     records = tf.data.Dataset.from_tensor_slices((images, labels))
-    return LabelledRecords(records, lambda pixels: pixels, len(labels), {}, f"pixels {seed}")
+    names = [str(label) for label in range(CLASSES)]
+    return LabelledRecords(
+        "colours", records, lambda pixels: pixels, len(labels), names, {}, f"pixels {seed}"
+    )
 
 
 def settings_with(**changes):

@@ -1,0 +1,31 @@
+"""Is the nearest neighbour of a view another view of the same picture? It needs no labels."""
+
+import numpy as np
+
+from msbreg_tf.evaluation.rows import unit_rows
+
+
+def same_picture(features: np.ndarray, *, block: int = 1024) -> float:
+    """Share of views whose nearest other view, by cosine, is of the same picture.
+
+    Args:
+      features: float [n, K, F], of K views of n pictures, K ≥ 2 and n ≥ 2; not normalised.
+      block: views compared at once.
+
+    Returns:
+      0 to 1. Of features that say nothing it is (K − 1) / (n·K − 1).
+
+    Raises:
+      ValueError: fewer than two pictures or two views.
+    """
+    pictures, views = features.shape[:2]
+    if pictures < 2 or views < 2:
+        raise ValueError(f"features {features.shape}: expected [n, K, F] with n ≥ 2 and K ≥ 2.")
+    rows = unit_rows(features.reshape(pictures * views, -1), np.float32)
+    found = 0
+    for start in range(0, len(rows), block):
+        similarity = rows[start : start + block] @ rows.T
+        own = np.arange(start, start + len(similarity))
+        similarity[np.arange(len(own)), own] = -np.inf
+        found += int((similarity.argmax(axis=1) // views == own // views).sum())
+    return found / len(rows)
