@@ -32,9 +32,9 @@ class MultiViewAugmentation(keras_cv.layers.VectorizedBaseImageAugmentationLayer
     Strengths have torchvision's meaning. Deviations from torchvision and Table 1: values stay
     floats from the crop to the end; the blur precedes the colours, so that one matrix crops,
     resizes, flips and blurs (they commute, but for hue and clipping: on photographs the views
-    differ by less than 0.2 of 255 on average); colour jitter clips once at its end (as DeepMind's
-    BYOL does); crops draw one position for the accepted proposal, where torchvision draws one for
-    each proposal.
+    differ by less than 0.2 of 255 on average); colour jitter clips once at its end (torchvision
+    after each of its four parts); crops draw one position for the accepted proposal, where
+    torchvision draws one for each proposal.
 
     Input: `{"images": uint8 or float [B, H, W, 3] in 0..255, "draws": float32 [B, K, num_draws()]
     in [0, 1)}`; without the batch axis, or as a bare tensor of images, it is accepted too. H and W

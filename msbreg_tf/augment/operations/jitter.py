@@ -69,7 +69,7 @@ def apply(planes: Planes, jitter: Jitter) -> Planes:
 
     The first three are blends of the image with black, its mean grey and its grey, so those before
     the hue merge into one map of colours, and those after it into another. Values are clipped
-    once, at the end, as in DeepMind's BYOL; torchvision clips after each of the four.
+    once, at the end; torchvision clips after each of the four.
 
     Args:
       planes: 0 to 255.

@@ -79,7 +79,8 @@ def compare(
     printed = _published_rows(columns, published, {_settings(result) for result in results})
     if printed:
         notes.append(
-            "published: printed in the paper's supplement (ResNet-18), not measured by these tools."
+            "published: printed in the paper's supplement (ResNet-18; Table 2: ResNet-50), not "
+            "measured by these tools."
         )
     unlike = set().union(*(column.differing for column in columns))
     names = dict.fromkeys(name for column in columns for name in column.protocol)

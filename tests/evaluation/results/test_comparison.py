@@ -170,64 +170,15 @@ def test_the_ablation_stands_beside_runs_with_its_settings():
     assert not [row for row in rows if "Table 5" in row]
 
 
-# The tables as they are printed, row by row.
-TABLE_3 = {  # accuracy, alignment, uniformity
-    "BYOL": "71.9 0.25 -1.52",
-    "BYOL + uniformity loss": "72.1 0.27 -2.95",
-    "BYOL + L_b + L_s": "72.8 0.26 -2.92",
-    "MSBReg K=4": "80.4 0.36 -3.8",
-}
-TABLE_4 = {  # top-1
-    "BYOL, batch norm, batch 256": "89.5",
-    "MSBReg, batch norm, batch 256, λ_b=0.05": "91.4",
-    "BYOL, layer norm, batch 256": "10.6",
-    "BYOL + L_b, layer norm, batch 256, λ_b=0.005": "75.3",
-    "BYOL, layer norm, batch 1024": "10.6",
-    "MSBReg, layer norm, batch 256, λ_b=0.0005": "80.7",
-    "MSBReg, layer norm, batch 256, λ_b=0.005": "82.3",
-    "MSBReg, layer norm, batch 256, λ_b=0.05": "78.7",
-}
-TABLE_5 = """
-    2  0  0  71.9  4  0  0  78.2  8  0  0  79.5
-    2  0  0.25  72.3  4  0  0.25  79.1  8  0  0.25  80.1
-    2  0  0.5  72.8  4  0  0.5  79.7  8  0  0.5  80.3
-    2  0  1.0  72.3  4  0  1.0  79.2  8  0  1.0  80.3
-    2  0  2.0  71.9  4  0  2.0  79.0  8  0  2.0  80.2
-    2  0.002  0  72.2  4  0.002  0  78.9  8  0.002  0  79.8
-    2  0.002  0.25  72.4  4  0.002  0.25  78.8  8  0.002  0.25  80.2
-    2  0.002  0.5  72.4  4  0.002  0.5  79.1  8  0.002  0.5  80.9
-    2  0.002  1.0  72.1  4  0.002  1.0  79.2  8  0.002  1.0  81.1
-    2  0.002  2.0  71.9  4  0.002  2.0  79.2  8  0.002  2.0  80.8
-    2  0.004  0  72.8  4  0.004  0  79.7  8  0.004  0  80.0
-    2  0.004  0.25  72.8  4  0.004  0.25  80.2  8  0.004  0.25  80.9
-    2  0.004  0.5  72.4  4  0.004  0.5  80.4  8  0.004  0.5  81.6
-    2  0.004  1.0  72.1  4  0.004  1.0  80.1  8  0.004  1.0  81.5
-    2  0.004  2.0  71.2  4  0.004  2.0  79.9  8  0.004  2.0  81.3
-    2  0.01  0  71.1  4  0.01  0  79.3  8  0.01  0  79.9
-    2  0.01  0.25  71.0  4  0.01  0.25  79.4  8  0.01  0.25  81.2
-    2  0.01  0.5  71.0  4  0.01  0.5  79.2  8  0.01  0.5  81.4
-    2  0.01  1.0  70.7  4  0.01  1.0  79.2  8  0.01  1.0  81.1
-    2  0.01  2.0  70.3  4  0.01  2.0  79.0  8  0.01  2.0  79.8
-"""  # K, λ_s, λ_b and accuracy, three times
-
-
-def test_published_data_are_those_of_the_tables():
-    found = {(p.source, p.method, p.metric): p.value for p in PUBLISHED}
-    expected = {}
-    for method, row in TABLE_3.items():
-        for metric, text in zip(("top-1 %", "alignment", "uniformity"), row.split()):
-            expected["Table 3", method, metric] = float(text)
-    for method, text in TABLE_4.items():
-        expected["Table 4", method, "top-1 %"] = float(text)
-    assert {key: v for key, v in found.items() if key[0] != "Table 5"} == expected
-    ablation = {}
-    for line in TABLE_5.strip().splitlines():
-        numbers = [float(text) for text in line.split()]
-        for start in (0, 4, 8):
-            views, lambda_s, lambda_b, accuracy = numbers[start : start + 4]
-            ablation[int(views), lambda_s, lambda_b] = accuracy
-    assert len(ablation) == 60
-    assert {p.settings: p.value for p in PUBLISHED if p.source == "Table 5"} == ablation
-    names = {p.settings: p.method for p in PUBLISHED if p.source == "Table 5"}
-    assert names[4, 0.004, 0.5] == "K=4 λ_s=0.004 λ_b=0.5"
-    assert len(found) == len(PUBLISHED)
+def test_table_2_stands_beside_detection_on_coco():
+    coco = {"name": "detect", "dataset": "coco/2017", "test_split": "validation"}
+    results = [result("a", 38.0, coco, "box AP %"), result("a", 34.0, coco, "mask AP %")]
+    comparison = compare(results, PUBLISHED)
+    assert cells(comparison)["published: MSBReg K=4 (Table 2)"] == {
+        "detect box AP %": 41.8,
+        "detect mask AP %": 37.8,
+    }
+    assert len(published(comparison)) == 8
+    assert "Table 2: ResNet-50" in comparison.notes[-1]
+    voc = coco | {"dataset": "voc/2007+2012"}
+    assert published(compare([result("a", 55.0, voc, "box AP %")], PUBLISHED)) == []
