@@ -14,7 +14,7 @@ from tensorflow import keras  # isort: skip
 from msbreg_tf.commands import cli  # isort: skip
 from msbreg_tf.run.build import build_model  # isort: skip
 from msbreg_tf.run.config import PARTS, Config  # isort: skip
-from msbreg_tf.run.export import export_encoder  # isort: skip
+from msbreg_tf.evaluation.exporting import export_encoder  # isort: skip
 from msbreg_tf.settings import Settings, setting  # isort: skip
 
 

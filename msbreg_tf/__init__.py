@@ -32,7 +32,7 @@ _HOMES = {
     "Config": "run.config",
     "config_from_settings": "run.config",
     "train": "run.pretraining",
-    "export_encoder": "run.export",
+    "export_encoder": "evaluation.exporting",
     # The method.
     "MSBReg": "method.model",
     "LARS": "method.lars",

@@ -1,12 +1,17 @@
-"""Errors that end a run for a reason its user can act on; each message is one plain line.
+"""What a person is told: errors that end a run, each one plain line, and notes that end nothing.
 
 Bad input is a `ValueError` raised before the first step. These are for what happens later.
 """
+
+import sys
+from collections.abc import Sequence
 
 EXIT_BAD_INPUT = 2
 EXIT_RUN_FAILED = 1
 EXIT_PREEMPTED = 42
 EXIT_INTERRUPTED = 130
+
+_NAMED = 20  # names in a note
 
 
 class RunFailedError(RuntimeError):
@@ -40,3 +45,27 @@ def one_line(error: BaseException, limit: int = 240) -> str:
         return text
     half = (limit - 1) // 2
     return f"{text[:half]}…{text[-half:]}"
+
+
+def note(text: str) -> None:
+    """Says something that ends nothing; a progress bar stays whole."""
+    from tqdm import tqdm  # late: it takes longer than all the rest here
+
+    tqdm.write(f"note: {text}", file=sys.stderr)
+    sys.stderr.flush()
+
+
+def note_broken(what: str, names: Sequence[str], total: int, done: str = "left out") -> None:
+    """Names the images that could not be read, the first of many.
+
+    Args:
+      what: which images: "folder train".
+      names: of the broken ones; without any, nothing is said.
+      total: how many images there are, the broken ones included.
+      done: what became of them.
+    """
+    if not names:
+        return
+    more = [f"… and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
+    head = f"{what}: {len(names)} of {total:,} images can't be read and were {done}:"
+    note("\n  ".join([head, *names[:_NAMED], *more]))

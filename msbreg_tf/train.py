@@ -6,15 +6,25 @@ Prints a plan, trains, and writes checkpoints, metrics.jsonl, TensorBoard logs a
 into --workdir. Start the same command again after an interruption: it continues exactly.
 """
 
+import os
 import sys
 
 from msbreg_tf.commands import cli
+from msbreg_tf.commands.paths import check_export, check_images
+from msbreg_tf.distributed.cluster import read_cluster
+from msbreg_tf.files.workdir import checked_path
 from msbreg_tf.run.config import PARTS, Config
 from msbreg_tf.settings import Settings
 
 
 def _run(*parts: Settings) -> None:
     config = Config(*parts)
+    if len(read_cluster(config.run.strategy, os.environ).addresses) == 1:
+        # One of several workers would leave the others waiting for it; it says so after they met.
+        checked_path(config.run.workdir)
+        check_images(config.data.dataset, config.data.data_dir)
+        if config.run.init_from:
+            check_export(config.run.init_from, "init_from")
 
     from msbreg_tf.run.pretraining import train
 

@@ -12,9 +12,9 @@ import tensorflow as tf
 
 import msbreg_tf
 from msbreg_tf.commands import cli
+from msbreg_tf.evaluation.exporting import export_encoder
 from msbreg_tf.networks.resnet import build_resnet
 from msbreg_tf.run import pretraining
-from msbreg_tf.run.export import export_encoder
 from tests.commands import COMMANDS
 
 ROOT = pathlib.Path(__file__).parents[1]

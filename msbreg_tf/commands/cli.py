@@ -4,16 +4,17 @@ Every entry point is a `Command`: the settings that it takes and the function th
 live in an object of their own, so that importing a module defines none.
 """
 
+import dis
 import os
 import re
 import sys
 import textwrap
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
 from absl import flags, logging
 
+from msbreg_tf.commands import terminal
 from msbreg_tf.errors import (
     EXIT_BAD_INPUT,
     EXIT_INTERRUPTED,
@@ -21,6 +22,7 @@ from msbreg_tf.errors import (
     EXIT_RUN_FAILED,
     PreemptedError,
     RunFailedError,
+    root_cause,
 )
 from msbreg_tf.settings import (
     Settings,
@@ -39,6 +41,10 @@ _ROOTS = tuple(
     for name in ("msbreg_tf", "tools")
 )
 _ONLY_CHECK = "only_check_args"
+_MACHINE_ERRORS = (
+    *("ResourceExhaustedError", "NotFoundError", "PermissionDeniedError", "DataLossError"),
+    *("UnavailableError", "FailedPreconditionError"),
+)
 
 
 class Command(NamedTuple):
@@ -68,22 +74,16 @@ def run(command: Command, docstring: Optional[str], argv: Optional[Sequence[str]
     Exit codes: 0 done, 1 the run failed, 2 bad input, 42 stopped by a signal after saving, 130
     interrupted before there was anything to save.
     """
+    terminal.prepare()
     argv = list(sys.argv if argv is None else argv)
     if any(argument in ("--help", "-help", "-h") for argument in argv[1:]):
-        _print_help(help_text(command, docstring or ""))
+        print(help_text(command, docstring or ""))
         return
     # absl's logging looks at absl's own flags, of which this command line has none.
     flags.FLAGS(argv[:1])
     logging.use_absl_handler()
-    logging.set_verbosity(logging.WARNING)  # TensorFlow's notes on saving are no news
+    logging.set_verbosity(logging.ERROR)  # TensorFlow's notes on saving are no news
     guarded(lambda: _run(command, argv), flag_names(command))()
-
-
-def _print_help(text: str) -> None:
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:  # `--help | head` has read enough, and Python writes again at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(command: Command, argv: list[str]) -> None:
@@ -166,14 +166,40 @@ def guarded(main: Callable[[], None], names: Sequence[str] = ()) -> Callable[[],
         except PreemptedError as error:
             print(error, file=sys.stderr)
             sys.exit(EXIT_PREEMPTED)
+        except Exception as error:
+            if not (reason := _of_the_machine(error)):
+                raise
+            _fail(reason, EXIT_RUN_FAILED)
 
     return run_guarded
 
 
 def _is_ours(error: ValueError) -> bool:
-    """Whether our own code raised it, as it does for bad input, in one line."""
-    raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
-    return os.path.abspath(raised_in).startswith(_ROOTS) and "\n" not in str(error)
+    """Whether a `raise` of our own code raised it, as for bad input, in one line.
+
+    C code that our code calls leaves the same last frame; there the call is the last instruction.
+    """
+    last = error.__traceback__
+    while last.tb_next:
+        last = last.tb_next
+    code = last.tb_frame.f_code
+    is_raise = code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    ours = os.path.abspath(code.co_filename).startswith(_ROOTS)
+    return ours and is_raise and "\n" not in str(error)
+
+
+def _of_the_machine(error: Exception) -> Optional[str]:
+    """What a disk, a file or memory did, in one line; None if it is a bug."""
+    kind = type(error)
+    by_tensorflow = kind.__module__.startswith("tensorflow") and kind.__name__ in _MACHINE_ERRORS
+    is_full = "No space left on device" in f"{error} {error.__cause__} {error.__context__}"
+    if not (isinstance(error, OSError) or by_tensorflow or is_full):
+        return None
+    reason = root_cause(error)
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        reason = f"{os.fsdecode(error.filename)}: {error.strerror}"
+    remedy = "Make room there" if is_full else "Mend that"
+    return f"{reason.rstrip('.')}. {remedy}, and start the same command again."
 
 
 def _with_dashes(message: str, names: Sequence[str]) -> str:

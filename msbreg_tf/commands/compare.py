@@ -35,6 +35,9 @@ class CompareSettings(Settings):
         "One row for all runs that differ in nothing but the seed: mean ± standard deviation.",
     )
     published: bool = setting(True, "Show the paper's values beside ours.")
+    wide: bool = setting(
+        False, "One table however wide; without it, tables of at most 100 characters."
+    )
 
 
 def _run(settings: CompareSettings) -> None:
@@ -45,7 +48,7 @@ def _run(settings: CompareSettings) -> None:
     from msbreg_tf.evaluation.results.comparison import compare, described, difference
     from msbreg_tf.evaluation.results.log import read_results
     from msbreg_tf.evaluation.results.published import PUBLISHED
-    from msbreg_tf.evaluation.results.text import table
+    from msbreg_tf.evaluation.results.text import fitting_tables, table
 
     results = [result for path in _paths(settings.runs) for result in read_results(path)]
     chosen = [
@@ -67,10 +70,15 @@ def _run(settings: CompareSettings) -> None:
             f"--metric={settings.metric}: measured by {len(columns)} unlike protocols: "
             f"{difference(columns)}. Choose one with --where, such as --where=NAME=VALUE."
         )
-    print(table(comparison.rows))
+    tables = [table(comparison.rows)] if settings.wide else fitting_tables(comparison.rows, _WIDTH)
+    print("\n\n".join(tables))
+    alike: dict[str, list[str]] = {}
     for column in columns:
         if column.differing:
-            print(f"\n{column.heading}\n{_indented(described(column.differing))}")
+            alike.setdefault(described(column.differing), []).append(column.heading)
+    for text, headings in alike.items():
+        heads = textwrap.fill(", ".join(headings), _WIDTH, subsequent_indent="  ")
+        print(f"\n{heads}\n{_indented(text)}")
     title = "All columns" if len(columns) > 1 else "Protocol"
     print(f"\n{title}\n{_indented(described(comparison.common))}")
     for note in comparison.notes:

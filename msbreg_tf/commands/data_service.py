@@ -5,12 +5,13 @@ import os
 import signal
 import socket
 import threading
+import time
 from typing import Any, Optional
 from urllib.parse import urlsplit
 
 from msbreg_tf.commands.cli import Command
 from msbreg_tf.data.settings import check_service_address
-from msbreg_tf.errors import RunFailedError, one_line
+from msbreg_tf.errors import RunFailedError, note, one_line
 from msbreg_tf.settings import Settings, setting
 
 # The dispatcher learns of a worker that died after this many milliseconds of silence.
@@ -67,11 +68,13 @@ def _run(settings: DataServiceSettings) -> None:
     from msbreg_tf.run.determinism import reproducible_sums
 
     dispatcher = settings.dispatcher
-    if dispatcher and (reason := why_no_service(dispatcher)):
-        raise ValueError(
-            f"--dispatcher={dispatcher}: nothing answers there ({reason}). Start it with "
-            "--role=dispatcher, or correct host and port."
-        )
+    if dispatcher:
+        _wait_for(dispatcher)
+        if reason := why_no_service(dispatcher):
+            raise ValueError(
+                f"--dispatcher={dispatcher}: {reason}. Start it with --role=dispatcher, or correct "
+                "host and port."
+            )
     tf.config.set_visible_devices([], "GPU")  # nothing here needs one
     servers = []
     with reproducible_sums():  # as in training
@@ -89,6 +92,21 @@ def _run(settings: DataServiceSettings) -> None:
     print("Stopped.", flush=True)
     # A worker whose dispatcher is gone would delay the exit of Python by an hour.
     os._exit(0)
+
+
+def _wait_for(dispatcher: str) -> None:
+    """Returns when something listens there; says what it waits for."""
+    from msbreg_tf.data.pipeline.service import why_unreachable
+
+    said = False
+    while reason := why_unreachable(dispatcher):
+        if not said:
+            note(
+                f"--dispatcher={dispatcher}: nothing answers there yet ({reason}); waiting for it. "
+                "Start it with --role=dispatcher, or correct host and port."
+            )
+            said = True
+        time.sleep(1)
 
 
 def _start_dispatcher(settings: DataServiceSettings) -> Any:

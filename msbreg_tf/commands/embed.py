@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Optional
 from msbreg_tf.commands.cli import Command
 from msbreg_tf.commands.evaluate import load_export, side_of
 from msbreg_tf.data.settings import megapixels_setting
-from msbreg_tf.errors import RunFailedError
+from msbreg_tf.errors import RunFailedError, note_broken
 from msbreg_tf.evaluation.settings import BatchSettings, ExportSettings
-from msbreg_tf.notices import note_broken
 from msbreg_tf.settings import Settings, setting
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Optional
 
 from msbreg_tf.commands.cli import Command
+from msbreg_tf.commands.paths import check_export, check_images, check_new_file
 from msbreg_tf.evaluation.protocols.protocol import Protocol, Report, Subject
 from msbreg_tf.evaluation.protocols.table import PROTOCOLS
 from msbreg_tf.settings import Settings
@@ -29,6 +30,8 @@ def command(name: str) -> Command:
 def _run(protocol: Protocol, *groups: Settings) -> None:
     *shared, own = groups
     given = {name: value for group in shared for name, value in group.values().items()}
+    _check_paths(given)
+    protocol.check(own)
     encoder = load_export(given["saved_model"])
     subject = Subject(encoder, side_of(encoder, given["image_size"]), given)
     report = protocol.measure(own, subject)
@@ -37,17 +40,26 @@ def _run(protocol: Protocol, *groups: Settings) -> None:
     report.on_recorded()
 
 
+def _check_paths(given: Mapping[str, Any]) -> None:
+    """Refuses what can't work before anything slow begins.
+
+    Raises:
+      ValueError: no such export or images, or a result that could not be recorded.
+    """
+    check_export(given["saved_model"])
+    check_images(given["dataset"], given["data_dir"])
+    from msbreg_tf.evaluation.results.log import default_results_path
+
+    check_new_file("results", given["results"] or default_results_path(given["saved_model"]))
+
+
 def load_export(saved_model: Optional[str]) -> "ExportedEncoder":
     """The encoder that `--saved_model` names.
 
     Raises:
       ValueError: none is named, or it can't be loaded.
     """
-    if not saved_model:
-        raise ValueError(
-            "--saved_model is missing: give an export, for example "
-            "--saved_model=runs/quickstart/export/STEP."
-        )
+    check_export(saved_model)
     from msbreg_tf.evaluation.features.exported import load_encoder
 
     return load_encoder(saved_model)

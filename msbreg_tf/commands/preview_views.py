@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 
 from msbreg_tf.commands.cli import Command
+from msbreg_tf.commands.paths import check_images
 from msbreg_tf.errors import one_line
 from msbreg_tf.run.config import PARTS, Config
 from msbreg_tf.settings import Settings, setting
@@ -19,6 +20,7 @@ class PreviewSettings(Settings):
 
 def _run(own: PreviewSettings, *parts: Settings) -> None:
     config = Config(*parts)
+    check_images(config.data.dataset, config.data.data_dir)
     output = pathlib.Path(own.output).expanduser()
     if output.suffix.lower() != ".png" or not output.parent.is_dir():
         raise ValueError(f"--output={output}: expected a .png file in a folder that exists.")

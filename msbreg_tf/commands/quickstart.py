@@ -3,6 +3,7 @@
 from typing import Any
 
 from msbreg_tf.commands.cli import Command
+from msbreg_tf.files.workdir import checked_path
 from msbreg_tf.run.config import PARTS, Config
 from msbreg_tf.settings import Settings
 
@@ -11,6 +12,7 @@ NEIGHBOURS = 20
 
 def _run(*parts: Settings) -> None:
     config = Config(*parts)
+    checked_path(config.run.workdir)
 
     from msbreg_tf.evaluation.results.text import table
     from msbreg_tf.run.pretraining import train

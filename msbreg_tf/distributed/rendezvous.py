@@ -10,24 +10,28 @@ import time
 from typing import Optional
 
 from msbreg_tf.distributed.cluster import Cluster
+from msbreg_tf.distributed.intercom import Intercom
 from msbreg_tf.errors import RunFailedError
 
 PATIENCE = 600.0  # seconds; cluster managers start the parts of a job minutes apart
 _GREETING = 1 << 16  # bytes, at most
 
 
-def wait_for_all_workers(cluster: Cluster, patience: float = PATIENCE) -> None:
+def wait_for_all_workers(cluster: Cluster, patience: float = PATIENCE) -> Intercom:
     """Returns when every worker of `cluster` has called it.
+
+    Returns:
+      The connections that they met by; they stay open.
 
     Raises:
       ValueError: this worker's port is taken, or the workers were given different clusters.
       RunFailedError: not all came within `patience` seconds.
     """
+    deadline = time.monotonic() + patience
     with _listen(cluster) as server:
         if cluster.index == 0:
-            _wait_for_all(cluster, server, time.monotonic() + patience)
-    if cluster.index:
-        _report_to_chief(cluster, time.monotonic() + patience)
+            return Intercom(0, _wait_for_all(cluster, server, deadline))
+    return Intercom(cluster.index, {0: _report_to_chief(cluster, deadline)})
 
 
 def _listen(cluster: Cluster) -> socket.socket:
@@ -46,7 +50,9 @@ def _listen(cluster: Cluster) -> socket.socket:
         ) from error
 
 
-def _wait_for_all(cluster: Cluster, server: socket.socket, deadline: float) -> None:
+def _wait_for_all(
+    cluster: Cluster, server: socket.socket, deadline: float
+) -> dict[int, socket.socket]:
     """The chief's side: keeps every connection open until all have come, then tells them to go."""
     connections: dict[int, socket.socket] = {}
     with contextlib.ExitStack() as closing:
@@ -63,6 +69,8 @@ def _wait_for_all(cluster: Cluster, server: socket.socket, deadline: float) -> N
             connections = {i: each for i, each in connections.items() if _is_open(each)}
         for connection in connections.values():
             connection.sendall(b"go\n")
+        closing.pop_all()
+    return connections
 
 
 def _read_greeting(cluster: Cluster, connection: socket.socket) -> Optional[int]:
@@ -82,6 +90,14 @@ def _read_greeting(cluster: Cluster, connection: socket.socket) -> Optional[int]
     return None
 
 
+def _line(connection: socket.socket) -> bytes:
+    """One line, and not a byte of what follows it."""
+    line = b""
+    while not line.endswith(b"\n") and (byte := connection.recv(1)):
+        line += byte
+    return line.strip()
+
+
 def _is_open(connection: socket.socket) -> bool:
     connection.setblocking(False)
     try:
@@ -94,21 +110,20 @@ def _is_open(connection: socket.socket) -> bool:
         connection.setblocking(True)
 
 
-def _report_to_chief(cluster: Cluster, deadline: float) -> None:
+def _report_to_chief(cluster: Cluster, deadline: float) -> socket.socket:
     chief = cluster.addresses[0]
     host, _, port = chief.rpartition(":")
     greeting = json.dumps({"index": cluster.index, "addresses": cluster.addresses}) + "\n"
     reason = "no answer"
     while (left := deadline - time.monotonic()) > 0:
         try:
-            with socket.create_connection(
-                (host.strip("[]"), int(port)), min(left, 5.0)
-            ) as connection:
-                connection.sendall(greeting.encode())
-                connection.settimeout(max(0.1, deadline - time.monotonic()))
-                answer = connection.makefile("rb").readline(_GREETING).strip()
+            connection = socket.create_connection((host.strip("[]"), int(port)), min(left, 5.0))
+            connection.sendall(greeting.encode())
+            connection.settimeout(max(0.1, deadline - time.monotonic()))
+            answer = _line(connection)
             if answer == b"go":
-                return
+                return connection
+            connection.close()
             if answer == b"other cluster":
                 raise RunFailedError(
                     f"worker 0 ({chief}) was started with other addresses than this one "

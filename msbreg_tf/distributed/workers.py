@@ -18,6 +18,7 @@ from tensorflow.python.eager import context
 from tensorflow.tsl.protobuf import coordination_config_pb2
 
 from msbreg_tf.distributed.cluster import Cluster, read_cluster
+from msbreg_tf.distributed.intercom import Intercom
 from msbreg_tf.distributed.rendezvous import wait_for_all_workers
 from msbreg_tf.errors import PreemptedError, RunFailedError, one_line
 
@@ -25,7 +26,6 @@ from msbreg_tf.errors import PreemptedError, RunFailedError, one_line
 HEARTBEAT_SECONDS = 10
 _CONNECT_SECONDS = 120
 _JOB = "worker"
-_SAID = "msbreg_tf: "  # before what a worker that ends tells the others
 _SIGNS_OF_LOSS = (
     tf.errors.UnavailableError,
     tf.errors.DeadlineExceededError,
@@ -53,11 +53,12 @@ class Workers:
         self.index, self.count = cluster.index, len(cluster.addresses)
         self.is_chief = self.index == 0
         self.strategy: Optional[tf.distribute.MultiWorkerMirroredStrategy] = None
+        self._intercom = Intercom()
         if self.count == 1:
             return
         others = f"{self.count - 1} other{'s' * (self.count > 2)}"
         print(f"Worker {self.index} of {self.count}: waiting for the {others}.", flush=True)
-        wait_for_all_workers(cluster)
+        self._intercom = wait_for_all_workers(cluster)
         self.strategy = _connect(cluster)
 
     def __enter__(self) -> "Workers":
@@ -79,8 +80,9 @@ class Workers:
         reason = "interrupted." if isinstance(error, KeyboardInterrupt) else repr(error)
         if isinstance(error, (ValueError, RunFailedError)):
             reason = one_line(error)
+        self._intercom.tell(reason)
         with contextlib.suppress(tf.errors.OpError):  # if the chief is gone, they notice that
-            context.context().report_error_to_cluster(tf.errors.ABORTED, _SAID + reason)
+            context.context().report_error_to_cluster(tf.errors.ABORTED, "a worker has ended")
 
     def all_gather(self, number: float) -> list[float]:
         """Every worker's `number`, in the order of workers; waits until all have called it."""
@@ -123,11 +125,16 @@ class Workers:
         _, marker, cause = str(error).partition("Collective ops is aborted by:")
         if self.strategy is None or not marker or not isinstance(error, _SIGNS_OF_LOSS):
             return None
+        ending = self._intercom.first_ending(HEARTBEAT_SECONDS)
+        if ending is not None and ending.reason is not None:
+            return (
+                f"worker {ending.worker} ended: {ending.reason} When that is mended, start all "
+                f"{self.count} again."
+            )
         named = re.findall(rf"/job:{_JOB}/(?:replica:\d+/)?task:(\d+)", cause)
-        others = [index for index in named if int(index) != self.index]
+        others = [int(index) for index in named if int(index) != self.index]
+        others = [ending.worker] if ending is not None else others
         who = f"worker {others[0]}" if others else "another worker"
-        if said := re.search(re.escape(_SAID) + "(.*)", cause):
-            return f"{who} ended: {said[1]} When that is mended, start all {self.count} again."
         return (
             f"{who} is gone: its process was killed, or its machine or the network is down. Start "
             f"all {self.count} workers again; they continue from the last checkpoint."

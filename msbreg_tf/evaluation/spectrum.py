@@ -71,8 +71,7 @@ def measure_geometry(first: np.ndarray, second: np.ndarray, *, block: int = 1024
     centred = cloud - cloud.mean(axis=0)
     values, centred_values = singular_values(cloud), singular_values(centred)
     spread = float(np.sum(centred**2) / len(centred))
-    # n, not 2n: what tells two images apart, with views that may differ only by noise.
-    directions = min(len(first) - 1, cloud.shape[1])
+    directions = min(len(cloud) - 1, cloud.shape[1])
     rank = effective_rank(centred_values)
     verdict, reason = judge_collapse(spread, rank, directions)
     return Geometry(
@@ -98,7 +97,7 @@ def judge_collapse(spread: float, rank: float, directions: int) -> tuple[str, st
     Args:
       spread: mean squared distance of unit features from their mean.
       rank: effective rank of the centred features.
-      directions: how many there could be at most, min(n − 1, F).
+      directions: how many there could be at most, min(2n − 1, F) of two views of n images.
 
     Returns:
       ('none', 'dimensional' or 'complete', one sentence with numbers and thresholds).

@@ -14,8 +14,8 @@ from typing import Optional
 
 import tensorflow as tf
 
+from msbreg_tf.errors import note
 from msbreg_tf.files.whole import sha256_of, sync, sync_tree
-from msbreg_tf.notices import note
 
 _MANIFEST = "manifest.json"
 

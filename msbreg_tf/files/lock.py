@@ -8,8 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import IO, Optional
 
-from msbreg_tf.errors import RunFailedError
-from msbreg_tf.notices import note
+from msbreg_tf.errors import RunFailedError, note
 
 NAME = ".lock"
 _POLL_SECONDS = 0.5

@@ -12,12 +12,12 @@ from msbreg_tf.data.pipeline.service import check_service, service_batches
 from msbreg_tf.data.pipeline.views import ViewPlan, view_batches
 from msbreg_tf.data.sources.table import open_source
 from msbreg_tf.distributed.workers import Workers, join_workers
-from msbreg_tf.errors import RunFailedError
+from msbreg_tf.errors import RunFailedError, note_broken
+from msbreg_tf.evaluation.exporting import export_encoder, is_whole
 from msbreg_tf.files.checkpoints import Checkpoints
 from msbreg_tf.files.workdir import Claim, Workdir
 from msbreg_tf.method.lars import LARS
 from msbreg_tf.method.schedules import WarmupCosine, finished_steps
-from msbreg_tf.notices import note_broken
 from msbreg_tf.run.build import (
     build_augmentation,
     build_model,
@@ -30,8 +30,8 @@ from msbreg_tf.run.callbacks.logs import knn_data, log_callbacks
 from msbreg_tf.run.callbacks.monitors import duration
 from msbreg_tf.run.config import Config
 from msbreg_tf.run.determinism import reproducible_sums
-from msbreg_tf.run.export import export_encoder, is_whole
 from msbreg_tf.run.facts import export_facts
+from msbreg_tf.run.initial import InitialWeights
 from msbreg_tf.run.length import Length
 from msbreg_tf.run.next_steps import last_measured, next_commands
 from msbreg_tf.run.plan import describe
@@ -104,6 +104,9 @@ class Run:
         keras.utils.set_random_seed(config.run.seed)
         with self.strategy.scope():
             self.model = build_model(config, self.length.total_steps)
+        self.initial = InitialWeights(config.run.init_from) if config.run.init_from else None
+        if self.initial is not None:
+            self.initial.put_into(self.model)
         self.first_step = self._claim_and_restore()
 
     def _claim_and_restore(self) -> int:
@@ -120,6 +123,7 @@ class Run:
                 facts={
                     "images": self.source.fingerprint,
                     "precision": keras.mixed_precision.global_policy().name,
+                    **({"initial weights": self.initial.fingerprint} if self.initial else {}),
                 },
                 defaults=Config().result_settings(),
                 free=self.config.logging_settings(),
@@ -143,6 +147,9 @@ class Run:
         """What is about to happen, in a few lines."""
         replicas = self.strategy.num_replicas_in_sync
         text = describe(self.config, self.source, self.length, self.model, replicas)
+        if self.initial is not None:
+            count = len(self.initial.weights)
+            text += f"\nThe encoder starts from {count} weights of {self.initial.path}."
         if self.first_step:
             text += f"\nContinuing from step {self.first_step:,} of {self.length.total_steps:,}."
         return text

@@ -21,6 +21,13 @@ class RunSettings(Settings):
     seed: int = setting(
         0, "Seed of initial weights, order, views and noise.", low=0, high=2**31 - 1
     )
+    init_from: Optional[str] = setting(
+        None,
+        "Export whose weights the encoder starts from, instead of random ones: export/<step> of a "
+        "run of the same encoder. The heads start anew; the target starts equal to the online "
+        "network.",
+        changes_result=False,
+    )
     mixed_precision: bool = setting(
         False,
         "Compute in 16 bits, losses and weights in 32: float16 with loss scaling on GPUs, bfloat16 "

@@ -16,7 +16,7 @@ from tensorflow.python.eager import context
 from msbreg_tf.distributed.replicas import read_own_copies
 from msbreg_tf.distributed.workers import HEARTBEAT_SECONDS, Workers, split_batches
 from msbreg_tf.errors import EXIT_BAD_INPUT, EXIT_PREEMPTED, EXIT_RUN_FAILED, PreemptedError
-from msbreg_tf.files.workdir import Workdir
+from msbreg_tf.files.workdir import Claim, Workdir
 from msbreg_tf.run import pretraining
 from tests.distributed.test_rendezvous import free_addresses
 from tests.run.test_train import (
@@ -137,7 +137,7 @@ def test_only_the_chief_wrote(workdir):
         "run.json",
         "tensorboard",
     ]
-    assert len(os.listdir(os.path.join(workdir, "tensorboard"))) == 3
+    assert len(os.listdir(os.path.join(workdir, "tensorboard"))) == 2  # what was kept, and new
     assert [line["step"] for line in read_metrics(workdir)] == list(range(1, 15))
     assert os.listdir(os.path.join(workdir, "export")) == ["14"]
     assert os.listdir(os.path.join(workdir, "checkpoints"))[3:] == []
@@ -163,7 +163,7 @@ def test_a_worker_that_can_not_start_tells_the_others_why(tmp_path):
 def test_a_workdir_that_not_all_see_is_one_line(tmp_path):
     mine = Workdir(str(tmp_path / "mine"), holder=False)
     with pytest.raises(ValueError, match=r"run\.json, which worker 0 has written, is not there"):
-        mine.claim({}, {}, {})
+        mine.claim(Claim("pretraining", {}, {}))
     assert not (tmp_path / "mine").exists()
 
 

@@ -31,7 +31,7 @@ def runs(tmp_path):
 
 @pytest.fixture
 def run_main(run_command):
-    def main(*runs, metric=None, where=(), published=True, over_seeds=False):
+    def main(*runs, metric=None, where=(), published=True, over_seeds=False, wide=False):
         return run_command(
             compare.COMMAND,
             runs=tuple(map(str, runs)),
@@ -39,6 +39,7 @@ def run_main(run_command):
             where=tuple(where),
             published=published,
             over_seeds=over_seeds,
+            wide=wide,
         )
 
     return main
@@ -73,6 +74,21 @@ def test_published_rows_can_be_left_out(run_main, runs):
     add(runs / "byol", 70.0, name="linear", dataset="imagenet100", test_split="validation")
     assert "published: BYOL (Table 3)" in run_main(runs / "*")
     assert "published" not in run_main(runs / "*", published=False)
+
+
+def test_many_columns_fit_the_terminal_unless_asked_otherwise(run_main, runs):
+    for number in range(12):
+        for run in ("byol", "msbreg"):
+            add(runs / run, 10.0 + number, metric=f"measure {number}", name="geometry", seed=3)
+    printed = run_main(runs / "*")
+    assert max(map(len, printed.splitlines())) <= 100
+    lines = [line.split() for line in printed.splitlines()]
+    assert ["geometry", "measure", "11", "21.00", "21.00"] in lines  # a line for each column
+    # What the twelve have in common stands there once.
+    assert printed.count("name=geometry; seed=3") == 1
+    wide = run_main(runs / "*", wide=True)
+    assert len(wide.splitlines()[0]) > 200
+    assert wide.splitlines()[1].startswith("byol ")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from tests.evaluation.keras_exports import save_keras_tiny
 from .conftest import flags_of
 
 QUICK = {"fraction": 0.02, "epochs": 2, "batch_size": 50}
+QUICK |= {"classifier_lr": 0.1, "encoder_lr": 0.01}
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +50,15 @@ def test_the_command_fine_tunes_an_encoder_with_our_own_layers(tmp_path):
     command += [f"--workdir={tmp_path}/finetune"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    top1, top5 = read_results(str(tmp_path / "run" / "results.jsonl"))
+    top1, top5, frozen = read_results(str(tmp_path / "run" / "results.jsonl"))
     assert (top1["metric"], top5["metric"]) == ("top-1 %", "top-5 %")
+    assert frozen["metric"] == "frozen probe top-1 %"
     assert 0 <= top1["value"] <= top5["value"] <= 100
     settings = FineTuneSettings(fraction=0.02, epochs=1, batch_size=50, encoder_lr=0.0)
     assert settings.protocol().items() <= top1["protocol"].items()
     assert top1["protocol"]["train_images"] == 100
-    assert "online encoder, frozen on sample test: 1,000 images, trained on 100" in done.stdout
+    assert top1["protocol"]["network"] == "online encoder, frozen"
+    assert "Fine-tuning on sample test: 1,000 images, trained on 100" in done.stdout
     assert f"{top1['value']:.2f}" in done.stdout
 
 
@@ -68,14 +71,14 @@ def test_a_stopped_run_continues_and_another_is_refused(run_main, tmp_path, monk
         return save(self, epoch)
 
     monkeypatch.setattr(Checkpoints, "save", stop_after_the_first)
-    with pytest.raises(PreemptedError, match="continues after epoch 1"):
+    with pytest.raises(PreemptedError, match="continues after the last whole epoch"):
         run_main()
     monkeypatch.setattr(Checkpoints, "save", save)
     _, lines = run_main()
-    assert len(lines) == 2
+    assert len(lines) == 3
     epochs = (tmp_path / "finetune" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in epochs] == [1, 2]
-    with pytest.raises(ValueError, match=r"--encoder_lr: 0\.00025 there, 0\.1 now"):
+    with pytest.raises(ValueError, match=r"--encoder_lr: 0\.01 there, 0\.1 now"):
         run_main(encoder_lr=0.1)
 
 

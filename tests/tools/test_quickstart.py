@@ -4,12 +4,12 @@ import tensorflow as tf
 
 from msbreg_tf.commands import quickstart
 from msbreg_tf.data.labelled import arrays
+from msbreg_tf.evaluation.exporting import export_encoder
 from msbreg_tf.evaluation.linear.probe import linear_probe
 from msbreg_tf.evaluation.linear.settings import LinearSettings
 from msbreg_tf.networks.resnet import build_resnet
 from msbreg_tf.run.build import build_model
 from msbreg_tf.run.config import config_from_settings
-from msbreg_tf.run.export import export_encoder
 
 ALL = arrays.labelled_images
 SETTINGS = {"encoder_width": 4, "stem": "cifar", "hidden_size": 8, "projection_size": 4}

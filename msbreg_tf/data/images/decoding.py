@@ -44,13 +44,10 @@ def decode_any(contents: tf.Tensor, megapixels: float = MEGAPIXELS) -> tf.Tensor
     """`decode_image`, and by Pillow what that can't decode; needs this process's Python."""
 
     def by_pillow():
-        def decode(contents):
-            try:
-                return _decode_by_pillow(contents, megapixels)
-            except Exception as error:  # Pillow raises whatever a format's parser stumbles over
-                raise tf.errors.InvalidArgumentError(None, None, str(error)) from error
-
-        return tf.numpy_function(decode, [contents], tf.uint8, stateful=False)
+        # A function that lives as long as this module: TensorFlow keeps no reference to it.
+        return tf.numpy_function(
+            _by_pillow, [contents, float(megapixels)], tf.uint8, stateful=False
+        )
 
     return _decode(contents, megapixels, by_pillow)
 
@@ -240,6 +237,13 @@ def _is_of_pillow(start: bytes) -> bool:
         or start[:12] == b"\0\0\0\x0cjP  \r\n\x87\n"
         or is_ppm
     )
+
+
+def _by_pillow(contents: bytes, megapixels: float) -> np.ndarray:
+    try:
+        return _decode_by_pillow(contents, megapixels)
+    except Exception as error:  # Pillow raises whatever a format's parser stumbles over
+        raise tf.errors.InvalidArgumentError(None, None, str(error)) from error
 
 
 def _decode_by_pillow(contents: bytes, megapixels: float) -> np.ndarray:

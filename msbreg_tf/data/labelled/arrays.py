@@ -5,7 +5,7 @@ import numpy as np
 from msbreg_tf.data.labelled.epochs import central_images
 from msbreg_tf.data.labelled.records import check_labelled, check_none_lost
 from msbreg_tf.data.sources.records import LabelledRecords
-from msbreg_tf.notices import note_broken
+from msbreg_tf.errors import note_broken
 
 _AT_ONCE = 256
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Optional
 
 import numpy as np
 import tensorflow as tf
@@ -53,12 +54,7 @@ def select_rows(
       cache_mb: hold the records in memory if they need at most this many MiB; else stream them.
       shuffle_buffer: records that are mixed when they are streamed.
     """
-    mask = np.zeros(len(labels), bool)
-    mask[rows] = True
-    with tf.device("CPU"):
-        is_chosen = tf.constant(mask)
-    records = data.records.enumerate().filter(lambda index, _: tf.gather(is_chosen, index))
-    records = records.map(lambda _, pair: pair[0])
+    records = _numbered(data, rows).map(lambda _, pair: pair[0])
     held = _held(records, cache_mb * MIB)
     if held is None:
         source = StreamSource("streamed", records, len(rows), shuffle_buffer, None, data.decode)
@@ -105,12 +101,6 @@ def broken_rows(data: LabelledRecords, rows: np.ndarray) -> np.ndarray:
     """Those of the records `rows`, int64 [n] ascending, that can't be decoded; decodes all n."""
     if data.files is None:
         return np.zeros([0], np.int64)
-    mask = np.zeros(int(rows.max()) + 1, bool)
-    mask[rows] = True
-    with tf.device("CPU"):
-        is_chosen = tf.constant(mask)
-    records = data.records.take(len(mask)).enumerate()
-    records = records.filter(lambda index, _: tf.gather(is_chosen, index))
 
     def decoded(index, record_and_label):
         image = data.decode(record_and_label[0])
@@ -118,12 +108,17 @@ def broken_rows(data: LabelledRecords, rows: np.ndarray) -> np.ndarray:
             image, tf.int64
         )  # else nobody needs the image, and it is left out
 
-    good = parallel_map(records, decoded).ignore_errors()
+    good = parallel_map(_numbered(data, rows), decoded).ignore_errors()
     return np.setdiff1d(rows, np.fromiter(good.as_numpy_iterator(), np.int64))
 
 
 def central_images(
-    data: LabelledRecords, *, image_size: int, centre_crop: float = 1.0, first: int = 0
+    data: LabelledRecords,
+    *,
+    image_size: int,
+    centre_crop: float = 1.0,
+    first: int = 0,
+    rows: Optional[np.ndarray] = None,
 ) -> tf.data.Dataset:
     """The central crop of every image, in a fixed order.
 
@@ -132,6 +127,7 @@ def central_images(
       image_size: side S.
       centre_crop: the crop's side as a fraction of the image's shorter side, above 0 and at most 1.
       first: records before it are left out.
+      rows: only the records at these positions, int [·] ascending; None: all.
 
     Returns:
       Data set of (position int64, uint8 [S, S, 3], label int64, bool whether it can be read). An
@@ -155,7 +151,18 @@ def central_images(
         image, good = (look(record), True) if data.files is None else look_or_black(record)
         return position, image, tf.cast(label, tf.int64), good
 
-    return parallel_map(data.records.enumerate().skip(first), labelled)
+    records = data.records.enumerate() if rows is None else _numbered(data, rows)
+    return parallel_map(records.skip(first), labelled)
+
+
+def _numbered(data: LabelledRecords, rows: np.ndarray) -> tf.data.Dataset:
+    """(position, (record, label)) of the records at `rows`, int [·] ascending."""
+    mask = np.zeros(int(rows.max()) + 1, bool)
+    mask[rows] = True
+    with tf.device("CPU"):
+        is_chosen = tf.constant(mask)
+    records = data.records.take(len(mask)).enumerate()
+    return records.filter(lambda index, _: tf.gather(is_chosen, index))
 
 
 def _held(records: tf.data.Dataset, limit: int):

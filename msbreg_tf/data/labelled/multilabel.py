@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 from msbreg_tf.data.images.decoding import decode_any
 from msbreg_tf.data.images.resizing import resize_and_crop
 from msbreg_tf.data.pipeline.parallel import parallel_map
+from msbreg_tf.data.sources.table import SOURCES
 from msbreg_tf.data.sources.tfds_builder import open_builder, partial_examples
 
 PRESENT, DIFFICULT, ABSENT = 1, 0, -1  # the numbers of VOC's own ImageSets/Main
@@ -66,6 +67,10 @@ def open_multilabel(
     Raises:
       ValueError: no such data set or split, an empty one, or no objects with labels.
     """
+    if dataset in SOURCES:
+        raise ValueError(
+            f"--dataset={dataset}: its images have no objects with labels. Choose voc/2007."
+        )
     builder = open_builder(dataset, data_dir)
     objects = getattr(dict(builder.info.features).get("objects"), "feature", {})
     label = dict(objects).get("label")

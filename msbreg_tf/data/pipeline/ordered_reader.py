@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Optional
 
-from msbreg_tf.errors import RunFailedError, one_line
+from msbreg_tf.errors import RunFailedError, note, one_line
 
 # Seconds. The first element of a new job takes longest: workers read and compile before it.
 _POLL = 0.5
 _PATIENCE_AT_FIRST = 300.0
 _PATIENCE = 60.0
 _PROBE_AFTER = 5.0
+_SAY_AFTER = 5.0
 _OUTAGE = 10.0
 _LONGEST = 400  # characters of what the sender says
 
@@ -75,7 +76,7 @@ class OrderedReader:
         self._error: Optional[Exception] = None
         self._heard, self._patience = time.monotonic(), _PATIENCE_AT_FIRST
         self._outage_since: Optional[float] = None
-        self._silent = False
+        self._silent = self._said_waiting = False
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._keep_receiving, name=name, daemon=True)
         self._thread.start()
@@ -91,6 +92,8 @@ class OrderedReader:
             state = self._state()
             if state in (_State.QUIET, _State.SILENT) and self._quiet_for() > _PROBE_AFTER:
                 self._fail_after_long_outage()
+            if state is _State.QUIET and self._quiet_for() > _SAY_AFTER:
+                self._say_what_it_waits_for(step)
             if state in _WHY_HERE:
                 self._say_why_here(step, state)
                 return self._make_here(step)
@@ -123,6 +126,16 @@ class OrderedReader:
             return _State.FINISHED
         return _State.SILENT if self._quiet_for() > self._patience else _State.QUIET
 
+    def _say_what_it_waits_for(self, step: int) -> None:
+        if not self._said_waiting:
+            self._said_waiting = True
+            left = self._patience - self._quiet_for()
+            note(
+                f"{self._name}: waiting for the batch of step {step:,}. Workers send it; without "
+                f"any, this machine makes it in {left:.0f} s. Start one with `python -m "
+                "tools.data_service --role=worker --dispatcher=…`."
+            )
+
     def _say_why_here(self, step: int, state: "_State") -> None:
         if not self._silent:
             reason = _WHY_HERE[state].format(count=len(self._waiting), seconds=self._quiet_for())
@@ -147,6 +160,7 @@ class OrderedReader:
         except queue.Empty:
             return
         self._heard, self._patience = time.monotonic(), _PATIENCE
+        self._said_waiting = False
         if step >= self._due:  # else it was computed here meanwhile
             self._waiting[step] = element
             if self._silent:

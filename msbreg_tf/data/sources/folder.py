@@ -17,9 +17,8 @@ from msbreg_tf.data.images.decoding import is_decoded_in_graph, is_image, read_a
 from msbreg_tf.data.settings import MEGAPIXELS, DataSettings
 from msbreg_tf.data.sources.records import LabelledRecords, records_of_files
 from msbreg_tf.data.sources.source import Source, permutation
-from msbreg_tf.errors import NoLabelsError
+from msbreg_tf.errors import NoLabelsError, note
 from msbreg_tf.files.whole import fingerprint
-from msbreg_tf.notices import note
 
 _OF_TENSORFLOW = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif")
 _OF_PILLOW = (".webp", ".tif", ".tiff", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm")

@@ -24,7 +24,7 @@ from msbreg_tf.data.sources.tfds import (
 )
 from msbreg_tf.data.sources.tfds_builder import encoded_examples, open_builder
 from msbreg_tf.data.sources.tfrecords import find_records
-from msbreg_tf.notices import note
+from msbreg_tf.errors import note
 
 _WHOLE = "imagenet2012"
 

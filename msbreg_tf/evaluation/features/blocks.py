@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from msbreg_tf.errors import note
 from msbreg_tf.files import lock
 from msbreg_tf.files.whole import WRITING, write_text_whole, write_whole
-from msbreg_tf.notices import note
 
 _CHECKSUM_BYTES = 32
 _JOB = "job.json"

@@ -20,11 +20,11 @@ from tqdm import tqdm
 from msbreg_tf.data.labelled.epochs import central_images
 from msbreg_tf.data.labelled.records import check_labelled, check_none_lost
 from msbreg_tf.data.sources.records import LabelledRecords
+from msbreg_tf.errors import note_broken
 from msbreg_tf.evaluation.features.blocks import BlockStore
 from msbreg_tf.evaluation.features.exported import ExportedEncoder
 from msbreg_tf.evaluation.rows import check_finite
 from msbreg_tf.files.whole import fingerprint, fingerprint_of_json
-from msbreg_tf.notices import note_broken
 
 _BLOCK = 4096  # images; 32 MiB of features at F = 2048
 _FORMAT = 3  # of blocks and preprocessing; to be counted up by whoever changes either

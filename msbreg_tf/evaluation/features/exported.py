@@ -8,15 +8,14 @@ from typing import Any, Optional
 import numpy as np
 import tensorflow as tf
 
-from msbreg_tf.errors import one_line
-from msbreg_tf.notices import note
+from msbreg_tf.errors import note, one_line
 
 SIGNATURE = "serving_default"
 _CONTRACT = "image float32 [B, H, W, 3] → embedding float32 [B, F]"
 
 
 class ExportedEncoder:
-    """A loaded SavedModel that keeps the export contract (see `msbreg_tf/run/export.py`).
+    """A loaded SavedModel that keeps the export contract (see `msbreg_tf/evaluation/exporting.py`).
 
     Attributes:
       path: its folder.
@@ -67,36 +66,43 @@ class ExportedEncoder:
             )
         return self._serve(image=images)["embedding"].numpy()
 
+    def weights(self) -> dict[str, np.ndarray]:
+        """{name: value} of the encoder's variables, sorted; empty of an export that is not ours."""
+        encoder = getattr(self._loaded, "encoder", None)
+        variables = sorted(getattr(encoder, "variables", ()), key=lambda variable: variable.name)
+        return {variable.name: variable.numpy() for variable in variables}
+
     def _measured_size(self) -> int:
         side = self.image_size or 32
         return self.embed(np.zeros([1, side, side, 3], np.float32)).shape[-1]
 
 
-def load_encoder(path: str) -> ExportedEncoder:
+def load_encoder(path: str, flag: str = "saved_model") -> ExportedEncoder:
     """Loads an export; needs nothing of the code that trained it.
 
     Args:
       path: folder with saved_model.pb, for example runs/first/export/240.
+      flag: how an error calls it.
 
     Raises:
       ValueError: no such folder, no or a corrupt SavedModel, or another signature.
     """
     folder = os.path.abspath(os.path.expanduser(path))
     if not os.path.isdir(folder):
-        raise ValueError(f"--saved_model={path}: no such folder. Give a run's export/<step>.")
+        raise ValueError(f"--{flag}={path}: no such folder. Give a run's export/<step>.")
     if not os.path.exists(os.path.join(folder, "saved_model.pb")):
-        raise ValueError(f"--saved_model={path}: no saved_model.pb in it. {_hint(folder)}")
+        raise ValueError(f"--{flag}={path}: no saved_model.pb in it. {_hint(folder)}")
     metadata = _metadata(folder)
     try:
         loaded = tf.saved_model.load(folder)
         signatures = sorted(loaded.signatures)
     except Exception as error:  # a corrupt protobuf, missing variables, unknown operations
         raise ValueError(
-            f"--saved_model={path}: cannot be loaded ({one_line(error)}). Export it again."
+            f"--{flag}={path}: cannot be loaded ({one_line(error)}). Export it again."
         ) from error
     if SIGNATURE not in signatures:
         raise ValueError(
-            f"--saved_model={path}: it has no signature {SIGNATURE} ({_CONTRACT}), only "
+            f"--{flag}={path}: it has no signature {SIGNATURE} ({_CONTRACT}), only "
             f"{', '.join(signatures) or 'none'}. Export it with that signature."
         )
     return ExportedEncoder(folder, loaded, metadata)

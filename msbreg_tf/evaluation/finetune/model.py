@@ -1,16 +1,12 @@
 """An encoder and a classifier that learn with a learning rate each."""
 
-import os
-import zipfile
 from typing import Optional
 
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from msbreg_tf.errors import one_line
 from msbreg_tf.evaluation.accuracy import rank_of_truth
-from msbreg_tf.evaluation.features.exported import ExportedEncoder
 
 
 class FineTuner(keras.Model):
@@ -23,13 +19,20 @@ class FineTuner(keras.Model):
     as they are. Else it runs in training mode.
     """
 
-    def __init__(self, encoder: keras.Model, num_classes: int, seed: int = 0):
+    def __init__(
+        self,
+        encoder: keras.Model,
+        num_classes: int,
+        seed: int = 0,
+        start: Optional[tuple[np.ndarray, np.ndarray]] = None,
+    ):
         """Builds the classifier.
 
         Args:
           encoder: images in 0–255 [*, S, S, 3] → features [*, F].
           num_classes: C.
           seed: of the classifier's initial weights.
+          start: its initial kernel, float32 [F, C], and bias [C], instead of random ones.
         """
         super().__init__()
         self.encoder = encoder
@@ -37,6 +40,8 @@ class FineTuner(keras.Model):
             num_classes, kernel_initializer=keras.initializers.GlorotUniform(seed)
         )
         self.classifier.build([None, encoder.output_shape[-1]])
+        if start is not None:
+            self.classifier.set_weights(start)
         self.encoder_optimizer: Optional[keras.optimizers.Optimizer] = None
         self._loss_metric = keras.metrics.Mean("loss")
         self._accuracy_metric = keras.metrics.SparseCategoricalAccuracy("accuracy")
@@ -61,6 +66,13 @@ class FineTuner(keras.Model):
     def call(self, images, training=False):
         """Logits: [b, S, S, 3] in 0–255 → float32 [b, C]."""
         return self.classifier(self.encoder(tf.cast(images, tf.float32), training=training))
+
+    def probabilities(self) -> keras.Model:
+        """The trained classifier as a plain model: [*, S, S, 3] in 0–255 → float32 [*, C]."""
+        output = keras.layers.Dense(self.classifier.units, "softmax", name="probabilities")
+        model = keras.Model(self.encoder.inputs, output(self.encoder.outputs[0]))
+        output.set_weights(self.classifier.get_weights())
+        return model
 
     @property
     def metrics(self):
@@ -98,38 +110,3 @@ def saved_state(model: FineTuner) -> tf.train.Checkpoint:
     if model.encoder_optimizer is not None:
         parts["body"] = model.encoder_optimizer
     return tf.train.Checkpoint(**parts)
-
-
-def load_keras_encoder(export: ExportedEncoder, image_size: int) -> keras.Model:
-    """The trainable twin of an export: its encoder.keras.
-
-    Args:
-      export: the loaded SavedModel beside it.
-      image_size: side S of the images it will see.
-
-    Raises:
-      ValueError: no encoder.keras, one that can't be read, or one that computes other features.
-    """
-    path = os.path.join(export.path, "encoder.keras")
-    if not os.path.exists(path):
-        raise ValueError(
-            f"--saved_model={export.path}: no encoder.keras in it, and a SavedModel can't be "
-            "trained on. Save the encoder there with Keras."
-        )
-    try:
-        with zipfile.ZipFile(path) as archive:
-            config = archive.read("config.json")
-        if b"msbreg_tf." in config:  # layers of our own, known to Keras once they are imported
-            import msbreg_tf.networks.standardized  # noqa: F401
-        encoder = keras.models.load_model(path, compile=False)
-    except Exception as error:  # a cut-off archive, a layer that nobody knows
-        raise ValueError(f"{path}: can't be read ({one_line(error)}). Export it again.") from error
-    probe = np.random.default_rng(0).integers(0, 256, [4, image_size, image_size, 3])
-    expected = export.embed(probe.astype(np.uint8))
-    features = np.asarray(encoder(probe.astype(np.float32), training=False))
-    tolerance = 1e-3 * np.abs(expected).max() + 1e-6
-    if features.shape != expected.shape or not np.allclose(features, expected, 0, tolerance):
-        raise ValueError(
-            f"{path}: it computes other features than the SavedModel beside it. Export both again."
-        )
-    return encoder

@@ -4,9 +4,14 @@ Nothing here imports TensorFlow.
 """
 
 import dataclasses
+import math
 from typing import Any, Optional
 
 from msbreg_tf.settings import Settings, setting
+
+# (classifier, encoder): the learning rates that are tried where none are given.
+RATES = ((0.01, 0.0), (0.01, 0.001), (0.01, 0.01), (0.03, 0.03))
+_STEPS = 400
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,23 +21,37 @@ class FineTuneSettings(Settings):
     workdir: Optional[str] = setting(
         None, "Folder for the checkpoints of this fine-tuning.", changes_result=False
     )
-    classifier_lr: float = setting(
-        0.25,
+    classifier_lr: Optional[float] = setting(
+        None,
         "Learning rate of the classifier at the start, not scaled by the batch size: 2.0 for 1 % "
-        "of ImageNet, 0.25 for 10 %.",
+        "of ImageNet, 0.25 for 10 % (supplement 2.2). A rate that is not given is chosen on a part "
+        "of the training images that is set aside.",
         above=0,
-        source="supplement 2.2",
     )
-    encoder_lr: float = setting(
-        2.5e-4,
+    encoder_lr: Optional[float] = setting(
+        None,
         "Learning rate of the encoder at the start; 0 freezes it and its batch norm statistics. "
-        "Frozen for 1 % of ImageNet, 2.5e-4 for 10 %.",
+        "Frozen for 1 % of ImageNet, 2.5e-4 for 10 % (supplement 2.2).",
         low=0,
-        source="supplement 2.2",
     )
-    epochs: int = setting(50, "Epochs of the cosine schedule.", low=1, source="BYOL: 30 or 50")
-    batch_size: int = setting(
-        1024, "Images in a step; all of them if there are fewer.", low=1, source="supplement 2.2"
+    epochs: Optional[int] = setting(
+        None,
+        "Epochs of the cosine schedule (default: as many as make 400 steps, 10 to 100). BYOL: 30 "
+        "or 50.",
+        low=1,
+    )
+    batch_size: Optional[int] = setting(
+        None,
+        "Images in a step; all of them if there are fewer (default: a tenth of the images, 16 to "
+        "256). The supplement's is 1024.",
+        low=1,
+    )
+    start: str = setting(
+        "probe",
+        "Where the classifier starts: at a linear classifier trained on the frozen features, or at "
+        "'random' weights as in the supplement.",
+        choices=("probe", "random"),
+        source="Kumar et al. 2022",
     )
     momentum: float = setting(
         0.9, "Nesterov momentum of SGD.", low=0, below=1, source="supplement 2.2"
@@ -72,15 +91,44 @@ class FineTuneSettings(Settings):
         changes_result=False,
     )
 
+    def rates(self) -> list[tuple[float, float]]:
+        """(classifier, encoder): the learning rates to choose from; one pair if both are given."""
+        pairs = [
+            (
+                classifier_lr if self.classifier_lr is None else self.classifier_lr,
+                encoder_lr if self.encoder_lr is None else self.encoder_lr,
+            )
+            for classifier_lr, encoder_lr in RATES
+        ]
+        return list(dict.fromkeys(pairs))
+
+    def at(self, num_images: int) -> "FineTuneSettings":
+        """The settings for so many training images, with a number for batch size and epochs."""
+        batch = self.batch_size or _between(16, 2 ** round(math.log2(num_images / 10)), 256)
+        steps = max(1, num_images // batch)
+        epochs = self.epochs or _between(10, round(_STEPS / steps), 100)
+        return dataclasses.replace(self, batch_size=batch, epochs=epochs)
+
     def protocol(self) -> dict[str, Any]:
         """All that decides the result besides encoder and data, as JSON values."""
-        frozen = self.encoder_lr == 0
+        network = "online encoder, " + {None: "chosen", 0: "frozen"}.get(
+            self.encoder_lr, "fine-tuned"
+        )
+        chosen = {}
+        if len(self.rates()) > 1:
+            chosen["rates"] = "the best on a fifth of the training images"
+            chosen["rates_tried"] = [list(pair) for pair in self.rates()]
         return {
-            "network": "online encoder, " + ("frozen" if frozen else "fine-tuned"),
-            "batch_norm": "moving statistics" if frozen else "statistics of the batch",
+            "network": network,
+            "batch_norm": "statistics of the batch, of a frozen encoder the moving ones",
             "features": "pooled, before the projector",
             "augmentation": "random resized crop and flip; test: central crop",
             "optimizer": "Nesterov SGD, cosine to 0, no weight decay",
             **self.stamp(),
+            **chosen,
             "tested": "once, after the last epoch",
         }
+
+
+def _between(low: int, value: int, high: int) -> int:
+    return max(low, min(value, high))

@@ -7,8 +7,11 @@ classifier's learning rate is 2.0 and the encoder is frozen; for 10 % they are 0
 no weight decay and no label smoothing. Training images are random crops of area 0.08–1, flipped
 half of the time (SimCLR's fine-tuning); test images are the central crop. Learning rates are as
 stated, not scaled by the batch size. Batch norm of an encoder that learns uses the statistics of
-the batch; a frozen encoder keeps its own. The recipe is fixed, and the test split is looked at
-once, after the last epoch.
+the batch; a frozen encoder keeps its own. The test split is looked at once, after the last epoch.
+
+Those numbers are ImageNet's, and stand in flags/eval/. By default batch size and epochs follow the
+number of images, the rates are chosen as `choosing.py` says, and the classifier starts at a linear
+probe (Kumar et al. 2022), which keeps features of few labels from being spoilt by a random one.
 """
 
 import dataclasses
@@ -32,7 +35,7 @@ from msbreg_tf.data.labelled.epochs import (
 )
 from msbreg_tf.data.labelled.records import check_none_lost, read_labels
 from msbreg_tf.data.sources.records import LabelledRecords
-from msbreg_tf.errors import RunFailedError, one_line
+from msbreg_tf.errors import RunFailedError, note_broken, one_line
 from msbreg_tf.evaluation.accuracy import top_k
 from msbreg_tf.evaluation.finetune.model import FineTuner, saved_state
 from msbreg_tf.evaluation.finetune.settings import FineTuneSettings
@@ -41,9 +44,9 @@ from msbreg_tf.evaluation.subsets import class_balanced
 from msbreg_tf.files.checkpoints import Checkpoints
 from msbreg_tf.files.metrics_file import MetricsFile
 from msbreg_tf.files.whole import fingerprint
-from msbreg_tf.notices import note_broken
 
 _TESTED_AT_ONCE = 256
+Head = tuple[np.ndarray, np.ndarray]  # kernel [F, C] and bias [C] of a classifier
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,13 +54,19 @@ class LabelledSplits:
     """What is trained and tested on.
 
     Attributes:
-      train: the chosen part of the training split.
+      train_split: the training split.
+      train_labels: int64 [n], all of its labels.
+      rows: int64, positions in it of the images that are trained on.
+      train: these images.
       test: the test split.
       test_labels: int64 [m], all of its labels.
       test_fingerprint: 16 hexadecimal digits, of these labels and of some pixels.
       classes: name of each of the C labels.
     """
 
+    train_split: LabelledRecords
+    train_labels: np.ndarray
+    rows: np.ndarray
     train: LabelledSource
     test: LabelledRecords
     test_labels: np.ndarray
@@ -106,7 +115,9 @@ def open_splits(
     selected = select_rows(train, labels, rows, cache_mb=settings.cache_mb)
     test_fingerprint = fingerprint(test_labels.tobytes(), test.pixels)
     classes = train.classes[: int(labels.max()) + 1]
-    return LabelledSplits(selected, test, test_labels, test_fingerprint, classes)
+    return LabelledSplits(
+        train, labels, rows, selected, test, test_labels, test_fingerprint, classes
+    )
 
 
 def _readable(data: LabelledRecords, labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -120,7 +131,11 @@ def _readable(data: LabelledRecords, labels: np.ndarray, rows: np.ndarray) -> np
 
 
 def build_fine_tuner(
-    encoder: keras.Model, num_classes: int, num_images: int, settings: FineTuneSettings
+    encoder: keras.Model,
+    num_classes: int,
+    num_images: int,
+    settings: FineTuneSettings,
+    start: Optional[Head] = None,
 ) -> FineTuner:
     """The compiled model.
 
@@ -128,7 +143,8 @@ def build_fine_tuner(
       encoder: images in 0–255 → features; trained on unless the settings freeze it.
       num_classes: C.
       num_images: in an epoch; it decides the length of the schedule.
-      settings: all.
+      settings: with a number for each.
+      start: where the classifier starts; None for random weights.
     """
     steps = settings.epochs * (num_images // min(settings.batch_size, num_images))
 
@@ -139,7 +155,7 @@ def build_fine_tuner(
             schedule, momentum=settings.momentum, nesterov=True, jit_compile=False
         )
 
-    model = FineTuner(encoder, num_classes, settings.seed)
+    model = FineTuner(encoder, num_classes, settings.seed, start)
     body = sgd(settings.encoder_lr) if settings.encoder_lr else None
     model.compile(sgd(settings.classifier_lr), body)
     return model
@@ -152,9 +168,10 @@ def fine_tune(
     *,
     image_size: int,
     folder: str,
+    start: Optional[Head] = None,
     on_epoch: Optional[Callable[[int, dict[str, Any]], None]] = None,
-) -> FineTuneResult:
-    """Trains from wherever `folder` stands, and tests.
+) -> FineTuner:
+    """Trains from wherever `folder` stands; `accuracy_on` tests.
 
     The weights, the momentum of both optimizers and so all that follows are, on a CPU, bit for bit
     those of an uninterrupted run: an epoch depends on (seed, epoch) alone.
@@ -162,16 +179,17 @@ def fine_tune(
     Args:
       encoder: pretrained; its weights change.
       splits: the data.
-      settings: all.
+      settings: with a number for each.
       image_size: side S.
+      start: where the classifier starts; None for random weights.
       folder: for checkpoints/, one at the end of every epoch, and metrics.jsonl.
       on_epoch: called with the number of epochs done and {"loss", "accuracy"} of the last one.
 
     Raises:
-      ValueError: none of the images can be decoded.
       RunFailedError: the loss is not finite, or an epoch can't be saved.
     """
-    model = build_fine_tuner(encoder, splits.num_classes, len(splits.train.labels), settings)
+    images = splits.train
+    model = build_fine_tuner(encoder, splits.num_classes, len(images.labels), settings, start)
     checkpoints = Checkpoints(os.path.join(folder, "checkpoints"), saved_state(model), keep=2)
     metrics = MetricsFile(os.path.join(folder, "metrics.jsonl"))
     augment = MultiViewAugmentation(
@@ -182,7 +200,7 @@ def fine_tune(
     done = checkpoints.restore_newest() or 0
     metrics.drop_after(done)
     for epoch in range(done, settings.epochs):
-        logs = _train_epoch(model, splits.train, augment, settings, epoch)
+        logs = _train_epoch(model, images, augment, settings, epoch)
         metrics.append(epoch + 1, logs)
         try:
             checkpoints.save(epoch + 1)
@@ -193,7 +211,7 @@ def fine_tune(
             ) from error
         if on_epoch:
             on_epoch(epoch + 1, logs)
-    return _test(model, splits, image_size, settings.centre_crop)
+    return model
 
 
 def _train_epoch(
@@ -216,14 +234,35 @@ def _train_epoch(
     return logs
 
 
-def _test(model: FineTuner, splits: LabelledSplits, image_size: int, centre_crop: float):
-    data, ranks, broken = splits.test, [], []
-    images = central_images(data, image_size=image_size, centre_crop=centre_crop)
-    for positions, pixels, labels, good in images.batch(_TESTED_AT_ONCE).as_numpy_iterator():
+def accuracy_on(
+    model: FineTuner,
+    data: LabelledRecords,
+    labels: np.ndarray,
+    *,
+    image_size: int,
+    centre_crop: float = 1.0,
+    rows: Optional[np.ndarray] = None,
+) -> FineTuneResult:
+    """Tests on the central crops of a split.
+
+    Args:
+      model: trained.
+      data: the split.
+      labels: all of its labels.
+      image_size: side S.
+      centre_crop: see `central_images`.
+      rows: only these images; None: all.
+
+    Raises:
+      ValueError: none of the images of a class can be read.
+    """
+    ranks, broken = [], []
+    images = central_images(data, image_size=image_size, centre_crop=centre_crop, rows=rows)
+    for positions, pixels, truth, good in images.batch(_TESTED_AT_ONCE).as_numpy_iterator():
         broken += positions[~good].tolist()
         if good.any():
-            ranks.append(model.ranks(pixels[good], labels[good]).numpy())
-    check_none_lost(splits.test_labels, broken, data.classes, data.name)
-    note_broken(data.name, [data.files[row] for row in broken], len(splits.test_labels))
-    ranks, classes = np.concatenate(ranks), splits.num_classes
+            ranks.append(model.ranks(pixels[good], truth[good]).numpy())
+    check_none_lost(labels, broken, data.classes, data.name)
+    note_broken(data.name, [data.files[row] for row in broken], len(labels))
+    ranks, classes = np.concatenate(ranks), model.classifier.units
     return FineTuneResult(top_k(ranks, classes, 1), top_k(ranks, classes, 5), len(ranks))

@@ -17,12 +17,11 @@ from typing import Optional
 import numpy as np
 import tensorflow as tf
 
-from msbreg_tf.errors import one_line
+from msbreg_tf.errors import note, one_line
 from msbreg_tf.evaluation.accuracy import rank_of_truth
 from msbreg_tf.evaluation.linear.settings import LinearSettings
 from msbreg_tf.files.checkpoints import Checkpoints
 from msbreg_tf.method.schedules import warmup_cosine
-from msbreg_tf.notices import note
 
 _BLOCK_BYTES = 2**26  # features copied at once
 _SAVE_SECONDS = 60

@@ -2,13 +2,15 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Optional
 
 from tqdm import tqdm
 
 from msbreg_tf.augment.settings import AugmentSettings
 from msbreg_tf.data.settings import DataSettings
+from msbreg_tf.errors import note_broken
 from msbreg_tf.evaluation.protocols.protocol import Measurement, Protocol, Report, Subject
 from msbreg_tf.evaluation.settings import (
     BatchSettings,
@@ -41,40 +43,81 @@ class GeometrySettings(Settings):
 
 
 def measure(settings: GeometrySettings, subject: Subject) -> Report:
-    """Alignment, uniformity, spectra and a verdict on collapse; needs no labels."""
+    """Alignment, uniformity, spectra, and verdicts on collapse and learning; needs no labels."""
     from msbreg_tf.augment.multiview import MultiViewAugmentation
-    from msbreg_tf.data.sources.table import open_source, place_of_split
+    from msbreg_tf.evaluation.neighbours import same_picture
     from msbreg_tf.evaluation.spectrum import measure_geometry
 
-    given = subject.given
-    split, data_dir = place_of_split(given["dataset"], given["test_split"], given["data_dir"])
-    data = DataSettings(
-        dataset=given["dataset"], split=split, data_dir=data_dir, image_size=subject.image_size
-    )
     augment = MultiViewAugmentation(AugmentSettings(), num_views=2, image_size=subject.image_size)
-    source = open_source(data)
-    features, fingerprint = _embed_views(settings, subject, source, augment)
+    source, split = _open(subject)
+    twin = _untrained(subject, settings.seed)
+    features, untrained, fingerprint = _embed_views(settings, subject, source, augment, twin)
     found = measure_geometry(features[:, 0], features[:, 1])
-    stamp = _stamp(settings, subject, len(features), fingerprint, augment)
-    return _report(subject, found, stamp, source)
+    shares = [same_picture(each) if each is not None else None for each in (features, untrained)]
+    stamp = _stamp(settings, subject, split, len(features), fingerprint, augment)
+    return _report(subject, found, shares, stamp, source)
+
+
+def _open(subject: Subject) -> tuple["Source", str]:
+    """The images, and the split that was taken."""
+    from msbreg_tf.data.sources.table import open_source, place_of_split
+
+    given = subject.given
+    wanted = given["test_split"]
+    split, data_dir = place_of_split(given["dataset"], wanted, given["data_dir"])
+    settings = DataSettings(
+        dataset=given["dataset"],
+        split=split,
+        data_dir=data_dir,
+        image_size=subject.image_size,
+        max_megapixels=given["max_megapixels"],
+    )
+    try:
+        source = open_source(settings)
+    except ValueError as error:
+        raise ValueError(
+            str(error).replace(f"--split={split}", f"--test_split={wanted}")
+        ) from error
+    is_whole_folder = given["dataset"] == "folder" and data_dir == given["data_dir"]
+    return source, "all images" if is_whole_folder else wanted
+
+
+def _untrained(subject: Subject, seed: int) -> Optional[Callable[["np.ndarray"], "np.ndarray"]]:
+    """Embeds by the same network with fresh weights; None if the export has no Keras model."""
+    import tensorflow as tf
+
+    from msbreg_tf.evaluation.features.keras_twin import NAME, untrained_twin
+
+    if not os.path.exists(os.path.join(subject.encoder.path, NAME)):
+        return None
+    twin = tf.function(untrained_twin(subject.encoder, subject.image_size, seed))
+    return lambda images: twin(tf.cast(images, tf.float32), training=False).numpy()
 
 
 def _embed_views(
-    settings: GeometrySettings, subject: Subject, source: "Source", augment: "MultiViewAugmentation"
-) -> tuple["np.ndarray", str]:
-    """Features of two views of each image, float32 [n, 2, F], and a fingerprint of the images."""
+    settings: GeometrySettings,
+    subject: Subject,
+    source: "Source",
+    augment: "MultiViewAugmentation",
+    twin: Optional[Callable[["np.ndarray"], "np.ndarray"]],
+) -> tuple["np.ndarray", Optional["np.ndarray"], str]:
+    """Features of two views of each image, float32 [n, 2, F], by the encoder and, if there is one,
+    by its untrained twin; and a fingerprint of the images."""
     import numpy as np
 
-    features, digest = [], hashlib.sha256()
+    features, untrained, digest = [], [], hashlib.sha256()
     count = min(settings.images, source.num_images)
-    with tqdm(total=count, desc="embed", unit=" images", dynamic_ncols=True) as bar:
+    with tqdm(total=count, desc="embed", unit=" images", leave=False) as bar:
         batches = _view_batches(source, augment, settings.seed, count, subject.given["batch_size"])
         for views, hashes in batches:
             flat = views.reshape(-1, *views.shape[2:])  # [b·2, S, S, 3]
             features.append(subject.encoder.embed(flat).reshape(*views.shape[:2], -1))
+            if twin is not None:
+                untrained.append(twin(flat).reshape(*views.shape[:2], -1))
             digest.update(hashes.tobytes())
             bar.update(len(views))
-    return np.concatenate(features), digest.hexdigest()[:16]
+    before = np.concatenate(untrained) if twin is not None else None
+    return np.concatenate(features), before, digest.hexdigest()[:16]
 
 
 def _view_batches(
@@ -103,6 +146,7 @@ def _view_batches(
 def _stamp(
     settings: GeometrySettings,
     subject: Subject,
+    split: str,
     count: int,
     fingerprint: str,
     augment: "MultiViewAugmentation",
@@ -116,12 +160,13 @@ def _stamp(
         "augmentation": {"two views of Table 1's family": augment.settings.stamp()},
         "dataset": subject.given["dataset"],
         "image_size": subject.image_size,
-        "test_split": subject.given["test_split"],
+        "test_split": split,
         "test_fingerprint": fingerprint,
         "test_images": count,
         **settings.stamp(),
         "alignment": "mean squared distance of the two views of an image",
         "uniformity": "log mean exp(-2 d^2) over i != j, mean of first and of second views",
+        "same picture": "share of views whose nearest other view is of the same picture",
         "spectrum": "singular values of all views' features over the root of their number",
         "collapse": {
             "complete": f"spread < {spectrum.COMPLETE_BELOW:g}",
@@ -130,18 +175,27 @@ def _stamp(
     }
 
 
-def _report(subject: Subject, found: "Geometry", stamp: dict[str, Any], source: "Source") -> Report:
+def _report(
+    subject: Subject,
+    found: "Geometry",
+    shares: list[Optional[float]],
+    stamp: dict[str, Any],
+    source: "Source",
+) -> Report:
+    from msbreg_tf.evaluation.neighbours import judge_learning
     from msbreg_tf.evaluation.results.text import spectrum_bars
 
-    numbers = _numbers(found, subject.encoder.feature_size)
-    verdict = {"collapse": found.verdict, "reason": found.reason}
+    note_broken(source.name, source.broken_files(), source.num_images, "replaced by others")
+    numbers = _numbers(found, shares[0], subject.encoder.feature_size)
+    learnt, why = judge_learning(*shares, stamp["test_images"])
+    verdict = {"collapse": found.verdict, "reason": found.reason, "learnt": learnt, "why": why}
     details = {
         "effective rank": {"singular values": found.singular_values.tolist()},
         "centred effective rank": {"singular values": found.centred_singular_values.tolist()},
         "std per dimension": {"std": found.std.tolist()},
+        "same picture %": {"untrained": None if shares[1] is None else 100 * shares[1]},
     }
     lines = [
-        *(f"Broken, another image was taken instead: {path}" for path in source.broken_files()),
         f"Unit features of {stamp['test_images']:,} images of {source.name}, two views each",
         *(
             f"  {metric:<22} {value:10.4g}  {meaning}"
@@ -150,6 +204,7 @@ def _report(subject: Subject, found: "Geometry", stamp: dict[str, Any], source: 
         "\nCentred singular values (rank, value)",
         spectrum_bars(found.centred_singular_values),
         f"\nCollapse: {found.verdict}. {found.reason[0].upper()}{found.reason[1:]}",
+        f"Learnt: {learnt}. {why[0].upper()}{why[1:]}",
     ]
     measurements = [
         Measurement({metric: value}, stamp, verdict | details.get(metric, {}))
@@ -158,12 +213,18 @@ def _report(subject: Subject, found: "Geometry", stamp: dict[str, Any], source: 
     return Report("\n".join(lines), measurements)
 
 
-def _numbers(found: "Geometry", feature_size: int) -> dict[str, tuple[float, str]]:
+def _numbers(
+    found: "Geometry", same_picture: float, feature_size: int
+) -> dict[str, tuple[float, str]]:
     """{metric: (value, what it means)}."""
     std = found.std
     return {
         "alignment": (found.alignment, "mean squared distance of two views; less is closer"),
         "uniformity": (found.uniformity, "log mean Gaussian potential; less is more uniform"),
+        "same picture %": (
+            100 * same_picture,
+            "of the views have another view of their picture as nearest neighbour",
+        ),
         "effective rank": (found.effective_rank, f"of {feature_size} dimensions"),
         "centred effective rank": (found.centred_effective_rank, "the same without the mean"),
         "spread": (found.spread, "mean squared distance from the mean, 0 to 1"),

@@ -150,9 +150,12 @@ class Protocol(NamedTuple):
       shared: the groups of `evaluation/settings.py` that it takes.
       measure: (own settings, subject) → what was found.
       defaults: {flag: value} where the default of a shared setting differs.
+      check: refuses the protocol's own settings where they can't work on this machine, before
+        TensorFlow is imported.
     """
 
     settings: type[Settings]
     shared: tuple[type[Settings], ...]
     measure: Callable[[Any, Subject], Report]
     defaults: Mapping[str, Any] = {}
+    check: Callable[[Any], object] = lambda settings: None

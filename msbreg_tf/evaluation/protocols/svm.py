@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from tqdm import tqdm
 
+from msbreg_tf.errors import note
 from msbreg_tf.evaluation.protocols.protocol import Measurement, Protocol, Report, Subject
 from msbreg_tf.evaluation.settings import FROZEN_FEATURES
 from msbreg_tf.files.lock import optional_folder
 from msbreg_tf.files.whole import fingerprint_of_json, write_text_whole
-from msbreg_tf.notices import note
 from msbreg_tf.settings import Settings, setting
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any, Optional, Union
 
 import msbreg_tf
+from msbreg_tf.errors import RunFailedError
 
 if TYPE_CHECKING:
     from msbreg_tf.evaluation.features.exported import ExportedEncoder
@@ -49,7 +50,8 @@ def append_result(
       The line, as `read_results` will give it.
 
     Raises:
-      ValueError: the file can't be written, `protocol` has no "name", or no run name is known.
+      RunFailedError: the file can't be written.
+      ValueError: `protocol` has no "name", or no run name is known.
     """
     if "name" not in protocol:
         raise ValueError(
@@ -72,8 +74,9 @@ def append_result(
     try:
         _append_line(os.path.expanduser(path), text)
     except OSError as error:
-        raise ValueError(
-            f"--results={path}: can't be written ({error.strerror}). Choose another file."
+        raise RunFailedError(
+            f"--results={path}: can't be written ({error.strerror}), so what was measured is not "
+            "recorded there. Choose another file."
         ) from error
     return json.loads(text)
 
@@ -139,7 +142,8 @@ def _append_line(path: str, text: str) -> None:
                 text = "\n" + text
             else:  # cut off by a crash
                 file.truncate(file.seek(0, os.SEEK_END) - len(last))
-        file.write(text.encode() + b"\n")
+        # A file name need not be UTF-8; escaped like this it is JSON too.
+        file.write(text.encode("utf-8", "backslashreplace") + b"\n")
         file.flush()
         os.fsync(file.fileno())
 

@@ -32,6 +32,40 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def fitting_tables(rows: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+    """Rows as `table` shows them, turned over and cut into several tables where they are too wide.
+
+    Args:
+      rows: {column: cell}; the first column names the row.
+      width: characters of a line; a single column beside the names may still be wider.
+    """
+    if _width(rows) <= width:
+        return [table(rows)]
+    if len(rows) < len(rows[0]) - 1:  # more columns than rows: a line for each column
+        rows = _turned(rows)
+    first, *others = dict.fromkeys(column for row in rows for column in row)
+    tables, part = [], []
+    for column in others:
+        if part and _width(_only(rows, [first, *part, column])) > width:
+            tables.append(table(_only(rows, [first, *part])))
+            part = []
+        part.append(column)
+    return [*tables, table(_only(rows, [first, *part]))]
+
+
+def _turned(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    first, *others = dict.fromkeys(column for row in rows for column in row)
+    return [{"": other} | {row[first]: row.get(other) for row in rows} for other in others]
+
+
+def _only(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[dict[str, Any]]:
+    return [{column: row.get(column) for column in columns} for row in rows]
+
+
+def _width(rows: Sequence[Mapping[str, Any]]) -> int:
+    return max(map(len, table(rows).splitlines()), default=0)
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return "–"

@@ -11,10 +11,9 @@ from msbreg_tf.data.labelled.arrays import labelled_images
 from msbreg_tf.data.pipeline.probe import probe_views
 from msbreg_tf.data.sources.source import Source
 from msbreg_tf.data.sources.table import labelled_splits
-from msbreg_tf.errors import NoLabelsError
+from msbreg_tf.errors import NoLabelsError, note
 from msbreg_tf.files.metrics_file import MetricsFile
 from msbreg_tf.files.workdir import Workdir
-from msbreg_tf.notices import note
 from msbreg_tf.run.callbacks.monitors import (
     LogMetrics,
     LogSchedule,

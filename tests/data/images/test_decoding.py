@@ -2,12 +2,19 @@ import io
 import struct
 
 import numpy as np
+import PIL.ImageOps
 import pytest
 import tensorflow as tf
+from PIL import Image
 
-from msbreg_tf.data.images.decoding import decode_image
-
-image_library = pytest.importorskip("PIL.Image")
+from msbreg_tf.data.images.decoding import (
+    _first_frame,
+    decode_any,
+    decode_image,
+    is_decoded_in_graph,
+    is_image,
+)
+from msbreg_tf.data.sources.sample import SHEETS
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +22,7 @@ def picture():
     """A smooth colour picture, 20 high and 31 wide: an odd width needs padded BMP rows."""
     y, x = np.mgrid[:20, :31]
     pixels = np.stack([8 * x, 12 * y, 100 + 2 * x + 3 * y], axis=-1).astype(np.uint8)
-    return image_library.fromarray(pixels)
+    return Image.fromarray(pixels)
 
 
 def encode(image, form: str, **options) -> bytes:
@@ -68,8 +75,8 @@ def test_jpeg_modes_are_close(picture, mode):
 
 
 def test_first_frame_of_an_animation(picture):
-    other = image_library.new("RGB", picture.size, (0, 0, 255))
-    first = image_library.new("RGB", picture.size, (255, 0, 0))
+    other = Image.new("RGB", picture.size, (0, 0, 255))
+    first = Image.new("RGB", picture.size, (255, 0, 0))
     got = decoded(encode(first, "GIF", save_all=True, append_images=[other, other]))
     assert got.shape == (20, 31, 3)
     np.testing.assert_array_equal(got, np.broadcast_to([255, 0, 0], got.shape))
@@ -100,3 +107,82 @@ def test_cut_files_are_errors(picture, form, kept):
     contents = encode(picture, form)
     with pytest.raises(tf.errors.OpError):
         decoded(contents[: int(kept * len(contents))])
+
+
+def decoded_by_any(contents: bytes, megapixels=200) -> np.ndarray:
+    graph = tf.function(
+        lambda c: decode_any(c, megapixels), input_signature=[tf.TensorSpec([], tf.string)]
+    )
+    return graph(contents).numpy()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_what_a_person_sees_is_decoded(picture, form, orientation, order):
+    """EXIF's eight orientations, as Pillow applies them, in both byte orders."""
+    exif = Image.Exif()
+    exif.endian = "<" if order == "little" else ">"
+    exif[0x010F] = "maker"  # another tag before it
+    exif[0x0112] = orientation
+    contents = encode(picture, form, exif=exif)
+    stored = Image.open(io.BytesIO(contents))
+    assert stored.getexif().get(0x0112) == orientation
+    expected = in_rgb(PIL.ImageOps.exif_transpose(stored))
+    assert expected.shape == ((31, 20, 3) if orientation >= 5 else (20, 31, 3))
+    np.testing.assert_array_equal(decoded_by_any(contents), expected)
+    if form in ("JPEG", "PNG"):  # an export, which has no Pillow, gives the same
+        np.testing.assert_array_equal(decoded(contents), expected)
+
+
+@pytest.mark.parametrize("damage", ["cut in the directory", "no orientation", "nonsense"])
+def test_exif_without_an_orientation_turns_nothing(picture, damage):
+    contents = encode(picture, "JPEG")
+    tags = {"no orientation": (1, 0x010F), "nonsense": (1, 0x0112), "cut in the directory": (9, 1)}
+    count, tag = tags[damage]
+    directory = struct.pack("<HHHIHH", count, tag, 3, 1, 77, 0)
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + directory
+    contents = contents[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + contents[2:]
+    np.testing.assert_array_equal(decoded(contents), in_rgb(Image.open(io.BytesIO(contents))))
+
+
+@pytest.mark.parametrize("form", ["WEBP", "TIFF", "PPM"])
+def test_what_only_pillow_reads(picture, form):
+    contents = encode(picture, form, **({"lossless": True} if form == "WEBP" else {}))
+    np.testing.assert_array_equal(decoded_by_any(contents), in_rgb(picture))
+    assert is_image(contents[:32])
+    assert not is_decoded_in_graph(contents[:32])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="no JPEG, PNG, GIF or BMP"):
+        decoded(contents)
+
+
+def test_photographs_are_pillows_to_the_bit():
+    sheet = next(SHEETS.glob("test/*.png"))
+    contents = encode(Image.open(sheet).convert("RGB"), "JPEG", quality=87)
+    np.testing.assert_array_equal(decoded(contents), in_rgb(Image.open(io.BytesIO(contents))))
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"])
+def test_an_image_above_the_limit_is_not_decoded(picture, form):
+    contents = encode(picture, form)  # 620 pixels
+    assert decoded_by_any(contents, 620e-6).shape == (20, 31, 3)
+    with pytest.raises(tf.errors.OpError):
+        decoded_by_any(contents, 619e-6)
+
+
+def test_a_header_that_promises_too_much_costs_nothing(picture):
+    """A PNG whose header says 30,000 × 30,000; decoding it would take 2.7 GB."""
+    contents = bytearray(encode(picture, "PNG"))
+    contents[16:24] = struct.pack(">II", 30_000, 30_000)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="the limit is"):
+        decoded(bytes(contents))
+
+
+def test_of_a_long_animation_only_the_first_frame_is_decoded(picture):
+    """1,000 frames of 620 pixels; as one array they would be 1,000 times as large."""
+    frames = [Image.new("RGB", picture.size, (0, n % 256, 255)) for n in range(1000)]
+    contents = encode(picture, "GIF", save_all=True, append_images=frames)
+    first = _first_frame(tf.constant(contents)).numpy()
+    assert len(first) < len(contents) / 10
+    expected = in_rgb(Image.open(io.BytesIO(contents)))
+    np.testing.assert_array_equal(decoded(contents), expected)

@@ -3,6 +3,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from msbreg_tf.data.settings import DataSettings
 from msbreg_tf.data.sources.folder import find_images
@@ -32,13 +33,47 @@ def open_it(path):
     return open_source(DataSettings(dataset="folder", data_dir=str(path)))
 
 
-def test_finds_images_by_extension_in_order_of_their_relative_paths(tmp_path):
+def test_finds_images_by_extension_in_order_of_their_relative_paths(tmp_path, capsys):
     names = ["b/2.JPG", "b/10.jpeg", "a.png", "b.bmp", "c/d/e.GIF"]
     for name in [*names, "notes.txt", ".hidden.jpg", "b/._2.JPG", "c/jpg"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "c" / "loop").symlink_to(tmp_path)
     assert find_images(tmp_path) == [str(tmp_path / name) for name in sorted(names)]
+    others = "2 other files left out: 1 .txt, 1 without an extension."
+    assert capsys.readouterr().err == f"note: {tmp_path}: {others}\n"
+
+
+def test_what_can_be_decoded_is_found_whatever_it_is_called(tmp_path, capsys):
+    picture = Image.fromarray(np.full([9, 9, 3], 50, np.uint8))
+    for name, form in (
+        *(("a.WEBP", "WEBP"), ("b.tif", "TIFF"), ("c.TIFF", "TIFF"), ("d.jfif", "JPEG")),
+        *(("e", "PNG"), ("f", "WEBP"), ("g.jpg", "WEBP")),
+    ):
+        picture.save(tmp_path / name, form)
+    for name in ("h.heic", "i.heic", "j.pdf"):
+        (tmp_path / name).touch()
+    source = open_it(tmp_path)
+    assert source.num_images == 7
+    assert "3 other files left out: 2 .heic, 1 .pdf." in capsys.readouterr().err
+    records = tf.data.Dataset.from_tensor_slices(source.records_in_memory())
+    images = list(records.map(source.decode).as_numpy_iterator())
+    assert all(abs(int(image[4, 4, 1]) - 50) < 3 for image in images)
+    assert source.broken_files() == []
+    needs_pillow = ("a.WEBP", "b.tif", "c.TIFF", "f", "g.jpg")
+    assert source.needs_python() == list(needs_pillow)
+
+
+def test_images_above_the_limit_count_as_broken(tmp_path):
+    for side in (10, 20, 30):
+        Image.fromarray(np.full([side, side, 3], side, np.uint8)).save(tmp_path / f"{side}.png")
+    settings = DataSettings(dataset="folder", data_dir=str(tmp_path), max_megapixels=500e-6)
+    source = open_source(settings)
+    records = tf.data.Dataset.from_tensor_slices(source.records_in_memory())
+    seen = [int(image[0, 0, 0]) for image in records.map(source.decode).as_numpy_iterator()]
+    assert seen[:2] == [10, 20]
+    assert seen[2] in (10, 20)
+    assert source.broken_files() == [str(tmp_path / "30.png")]
 
 
 def test_broken_files_are_replaced_in_place_and_named(folder):

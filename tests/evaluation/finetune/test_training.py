@@ -11,7 +11,8 @@ from tensorflow import keras
 from msbreg_tf.data.sources.records import LabelledRecords
 from msbreg_tf.errors import RunFailedError
 from msbreg_tf.evaluation.features.exported import load_encoder
-from msbreg_tf.evaluation.finetune.model import FineTuner, load_keras_encoder, saved_state
+from msbreg_tf.evaluation.features.keras_twin import load_keras_encoder
+from msbreg_tf.evaluation.finetune.model import FineTuner, saved_state
 from msbreg_tf.evaluation.finetune.settings import FineTuneSettings
 from msbreg_tf.evaluation.finetune.training import build_fine_tuner, fine_tune, open_splits
 from msbreg_tf.files.checkpoints import Checkpoints
