@@ -10,8 +10,8 @@ from typing import Any, Optional
 from msbreg_tf.settings import Settings, setting
 
 # (classifier, encoder): the learning rates that are tried where none are given.
-RATES = ((0.01, 0.0), (0.01, 0.001), (0.01, 0.01), (0.03, 0.03))
-_STEPS = 400
+RATES = ((0.03, 0.003), (0.03, 0.03), (0.1, 0.1))
+_STEPS = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class FineTuneSettings(Settings):
     )
     epochs: Optional[int] = setting(
         None,
-        "Epochs of the cosine schedule (default: as many as make 400 steps, 10 to 100). BYOL: 30 "
+        "Epochs of the cosine schedule (default: as many as make 200 steps, 10 to 100). BYOL: 30 "
         "or 50.",
         low=1,
     )
