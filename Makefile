@@ -1,18 +1,28 @@
 # make quickstart   own environment, train on real images, export, evaluate (5 to 8 minutes, 2 cores)
-# make test         own environment, all tests (about 14 minutes, 2 cores)
+# make test         own environments: all tests, and a part of them on the other stack
+#                   STACK=classic or current chooses the stack (scripts/make_venv.sh); auto by the Python it finds
 # make bench        measurements beside other libraries, into benchmarks/RESULTS.md
 # make lint         ruff, as .ci/run has it
 
+STACK ?= auto
 PYTHON := .venv/bin/python
 RUFF := .venv/bin/ruff
+PYTEST := -m pytest -n auto --maxprocesses 4 --dist worksteal
+# What differs between stacks if anything does: losses, model, augmentation, resume, export, whole runs.
+ON_BOTH_STACKS := tests/method tests/networks tests/augment tests/files tests/data/images tests/data/pipeline \
+	tests/evaluation/test_exporting.py tests/run/test_train.py tests/test_stacks.py
 
-.PHONY: quickstart test bench lint format lock clean
+.PHONY: quickstart test test-current bench lint format lock clean
 
 quickstart: .venv/ready
 	$(PYTHON) -m tools.quickstart --flagfile=flags/quickstart.cfg --workdir=runs/quickstart
 
 test: .venv/ready
-	$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist worksteal
+	$(PYTHON) $(PYTEST)
+	$(MAKE) test-current
+
+test-current: .venv-current/ready
+	.venv-current/bin/python $(PYTEST) $(ON_BOTH_STACKS)
 
 bench: .venv/ready .venv-bench/ready
 	$(PYTHON) -m benchmarks.bench --output=benchmarks/RESULTS.md
@@ -25,8 +35,11 @@ format: .venv/ready
 	$(RUFF) check --fix .
 	$(RUFF) format .
 
-.venv/ready: requirements.txt scripts/make_venv.sh
-	sh scripts/make_venv.sh
+.venv/ready: requirements.txt requirements-current.txt scripts/make_venv.sh
+	sh scripts/make_venv.sh .venv $(STACK)
+
+.venv-current/ready: requirements-current.txt scripts/make_venv.sh
+	sh scripts/make_venv.sh .venv-current current
 
 .venv-bench/ready: benchmarks/requirements.txt scripts/make_bench_venv.sh .venv/ready
 	sh scripts/make_bench_venv.sh
@@ -34,6 +47,7 @@ format: .venv/ready
 # Needs uv (https://docs.astral.sh/uv).
 lock:
 	uv pip compile --universal --python-version 3.9 --no-header --no-annotate requirements.in -o requirements.txt
+	uv pip compile --universal --python-version 3.10 --no-header --no-annotate requirements-current.in -o requirements-current.txt
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache
+	rm -rf .venv .venv-current .venv-uv .pytest_cache .ruff_cache

@@ -17,11 +17,22 @@ unflatten.
 """
 
 import importlib as _importlib
+import importlib.util as _util
 import os as _os
+import sys as _sys
 
 # Read once, when TensorFlow is first imported, so it must happen here. oneDNN is off by default on
 # AMD CPUs, where it makes a ResNet-18 training step about four times as fast.
 _os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# From 2.16 on TensorFlow brings Keras 3; this package is written for Keras 2, there tf_keras.
+# TensorFlow 2.15, which has Keras 2 itself, would look for it too, so only where it is.
+if _util.find_spec("tf_keras") and _os.environ.get("TF_USE_LEGACY_KERAS") != "1":
+    if {"tensorflow", "keras"} <= _sys.modules.keys():
+        raise ImportError(
+            "TensorFlow has loaded Keras 3 already: import msbreg_tf before tensorflow, or set "
+            "TF_USE_LEGACY_KERAS=1."
+        )
+    _os.environ["TF_USE_LEGACY_KERAS"] = "1"
 # Its C++ side reports harmless things as errors at every start; real ones reach Python anyway.
 _os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

@@ -1,9 +1,18 @@
 #!/bin/sh
-# Makes .venv from requirements.txt with the newest Python that TensorFlow 2.15 runs on.
+# Makes an environment: make_venv.sh FOLDER STACK, where STACK is classic, current or auto.
+#   classic  TensorFlow 2.15 and tensorflow-addons, on Python 3.9 to 3.11 (requirements.txt)
+#   current  TensorFlow 2.20 or newer and tf_keras, on Python 3.10 to 3.13 (requirements-current.txt)
+#   auto     classic if there is a Python for it, else current
+# Without any such Python it asks uv for one, and without uv it says what to install.
 set -eu
 
+folder=$1
+stack=$2
+classic="3.11 3.10 3.9"
+current="3.12 3.13 3.11 3.10"
+
 find_python() {
-    for version in 3.11 3.10 3.9; do
+    for version in "$@"; do
         for candidate in "python$version" "$HOME/.pyenv/versions/$version".*/bin/python \
             "/opt/homebrew/bin/python$version" "/usr/local/bin/python$version" python3 python; do
             # Runs it: a pyenv shim exists for versions that aren't active, and then fails.
@@ -17,14 +26,38 @@ find_python() {
     return 1
 }
 
-if ! python=$(find_python); then
-    echo "error: Python 3.9, 3.10 or 3.11 with venv is needed (TensorFlow 2.15 runs on no other)." >&2
-    echo "Install one: 'apt-get install python3.11 python3.11-venv', 'brew install python@3.11'," >&2
+# uv brings Pythons of its own; installed by whatever Python 3 there is, if need be.
+python_of_uv() {
+    uv=uv
+    if ! command -v uv >/dev/null 2>&1; then
+        rm -rf .venv-uv
+        { python3 -m venv .venv-uv && .venv-uv/bin/python -m pip install --quiet uv; } >/dev/null 2>&1 || return 1
+        uv=.venv-uv/bin/uv
+    fi
+    "$uv" python install --quiet "$1" >/dev/null 2>&1 && "$uv" python find "$1" 2>/dev/null
+}
+
+give_up() {
+    echo "error: no Python that TensorFlow runs on: 3.9 to 3.11 (classic stack), or 3.10 to 3.13 (current stack)." >&2
+    echo "Install one with venv: 'apt-get install python3.11 python3.11-venv', 'brew install python@3.11'," >&2
     echo "'pyenv install 3.11' or 'uv python install 3.11', and run make again." >&2
     exit 1
-fi
+}
 
-echo "Making .venv with $("$python" --version) and installing requirements.txt (1 to 3 minutes)."
-"$python" -m venv --clear .venv
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-touch .venv/ready
+case $stack in
+auto)
+    if python=$(find_python $classic); then stack=classic
+    elif python=$(find_python $current); then stack=current
+    elif python=$(python_of_uv 3.11); then stack=classic
+    else give_up; fi ;;
+classic) python=$(find_python $classic) || python=$(python_of_uv 3.11) || give_up ;;
+current) python=$(find_python $current) || python=$(python_of_uv 3.12) || give_up ;;
+*) echo "error: STACK=$stack: expected classic, current or auto." >&2; exit 2 ;;
+esac
+
+requirements=requirements.txt
+if [ "$stack" = current ]; then requirements=requirements-current.txt; fi
+echo "Making $folder with $("$python" --version), the $stack stack: installing $requirements (1 to 3 minutes)."
+"$python" -m venv --clear "$folder"
+"$folder/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
+touch "$folder/ready"

@@ -47,6 +47,10 @@ OBJECTIVE = "msbreg_tf/method/objective.py"
 PLAN = "msbreg_tf/run/plan.py"
 LENGTH = "msbreg_tf/run/length.py"
 MONITORS = "msbreg_tf/run/callbacks/monitors.py"
+LOGS = "msbreg_tf/run/callbacks/logs.py"
+DECODING = "msbreg_tf/data/images/decoding.py"
+EXPORTING = "msbreg_tf/evaluation/exporting.py"
+WORKDIR = "msbreg_tf/files/workdir.py"
 TFDS = "msbreg_tf/data/sources/tfds.py"
 
 WIRING = "tests/test_wiring.py::"
@@ -156,15 +160,15 @@ MISTAKES = (
     Mistake(
         "every ValueError is taken for bad input",
         "msbreg_tf/commands/cli.py",
-        'return os.path.abspath(raised_in).startswith(_ROOTS) and "\\n" not in str(error)',
+        'return ours and is_raise and "\\n" not in str(error)',
         "return True",
         "tests/test_cli.py::test_a_foreign_value_error_is_a_bug_and_keeps_its_traceback",
     ),
     Mistake(
         "--knn_images is ignored",
-        PRETRAINING,
-        "data.data_dir, data.image_size, run.knn_images)",
-        "data.data_dir, data.image_size)",
+        LOGS,
+        "data.dataset, splits, data.data_dir, run.knn_images,",
+        "data.dataset, splits, data.data_dir, None,",
         RUN + "test_data_dir_reaches_images_and_knn",
     ),
     Mistake(
@@ -225,9 +229,9 @@ MISTAKES = (
     ),
     Mistake(
         "metrics are logged every --checkpoint_every steps",
-        PRETRAINING,
-        "LogMetrics(file, run.log_every,",
-        "LogMetrics(file, run.checkpoint_every,",
+        LOGS,
+        "LogSchedule(run.log_every,",
+        "LogSchedule(run.checkpoint_every,",
         RUN + "test_log_every_decides_the_lines",
     ),
     Mistake(
@@ -331,8 +335,8 @@ MISTAKES = (
     Mistake(
         "--shuffle_buffer is ignored",
         TFDS,
-        "StreamSource(name, records, count, settings.shuffle_buffer, shape)",
-        "StreamSource(name, records, count, 16384, shape)",
+        "StreamSource(name, records, count, settings.shuffle_buffer, shape, decode)",
+        "StreamSource(name, records, count, 16384, shape, decode)",
         RUN + "test_cache_mb_and_shuffle_buffer",
     ),
     Mistake(
@@ -344,23 +348,23 @@ MISTAKES = (
     ),
     Mistake(
         "--data_dir does not reach k-NN",
-        PRETRAINING,
-        "labelled_images(data.dataset, split, data.data_dir,",
-        "labelled_images(data.dataset, split, None,",
+        LOGS,
+        "data.dataset, splits, data.data_dir,",
+        "data.dataset, splits, None,",
         RUN + "test_data_dir_reaches_images_and_knn",
     ),
     Mistake(
         "k-NN runs every --knn_every steps, not epochs",
         MONITORS,
-        "self.every_steps = every * steps_per_epoch",
-        "self.every_steps = every",
+        "self.every_steps = every * steps_per_epoch\n        self.train",
+        "self.every_steps = every\n        self.train",
         _KNN,
     ),
     Mistake(
         "k-NN's splits are loaded in the other order",
-        PRETRAINING,
-        'for flag in ("knn_train_split", "knn_test_split"):',
-        'for flag in ("knn_test_split", "knn_train_split"):',
+        LOGS,
+        'for flag in ("knn_train_split", "knn_test_split")}',
+        'for flag in ("knn_test_split", "knn_train_split")}',
         RUN + "test_data_dir_reaches_images_and_knn",
     ),
     Mistake(
@@ -387,8 +391,8 @@ MISTAKES = (
     Mistake(
         "an evaluation learns from the test split",
         "msbreg_tf/evaluation/protocols/protocol.py",
-        'train = self.features(self.given["train_split"])',
-        'train = self.features(self.given["test_split"])',
+        '{flag: given[flag] for flag in ("train_split", "test_split")}',
+        '{flag: given["test_split"] for flag in ("train_split", "test_split")}',
         TOOLS + "test_shared_flags_and_the_vote",
     ),
     Mistake(
@@ -467,6 +471,86 @@ MISTAKES = (
         'if recorded["arithmetic"] != ARITHMETIC:',
         "if False:",
         "tests/files/test_workdir.py::test_a_run_of_another_arithmetic_is_not_continued",
+    ),
+    Mistake(
+        "EXIF's orientation is ignored",
+        DECODING,
+        'return _upright(image, _orientation(contents, b"Exif\\0\\0"))',
+        "return image",
+        "tests/data/images/test_decoding.py::test_what_a_person_sees_is_decoded",
+    ),
+    Mistake(
+        "an image above --max_megapixels is decoded all the same",
+        DECODING,
+        "pixels <= limit,",
+        "pixels <= 10**15,",
+        "tests/data/images/test_decoding.py::test_an_image_above_the_limit_is_not_decoded",
+    ),
+    Mistake(
+        "the whole of an animation is decoded",
+        DECODING,
+        'tf.strings.join([tf.strings.substr(contents, 0, end), b";"])',
+        "contents",
+        "tests/data/images/test_decoding.py::"
+        "test_of_a_long_animation_only_the_first_frame_is_decoded",
+    ),
+    Mistake(
+        "an image of NaN has plausible features",
+        EXPORTING,
+        'tf.where(is_finite[:, tf.newaxis], rows, float("nan"))[:batch]',
+        "rows[:batch]",
+        "tests/evaluation/test_exporting.py::"
+        "test_an_image_that_is_not_finite_gives_nan_and_the_others_their_features",
+    ),
+    Mistake(
+        "a folder beside the splits is a class",
+        "msbreg_tf/data/sources/folder.py",
+        "classes = sorted(set().union(*members.values()))",
+        "classes = sorted({c for part in _subfolders(root) for c in _subfolders(root / part)})",
+        "tests/data/labelled/test_records.py::test_a_class_has_the_same_label_in_every_split",
+    ),
+    Mistake(
+        "a stream begins at the same record in every epoch",
+        TFDS,
+        "self._records.skip(start).concatenate(self._records.take(start))",
+        "self._records",
+        "tests/data/sources/test_tfds.py::test_a_stream_leaves_all_parts_of_the_disk_out_alike",
+    ),
+    Mistake(
+        "a run without run.json is taken for a new one",
+        WORKDIR,
+        "if self._lock is None or self._has_state():",
+        "if os.path.exists(path) and self._has_state():",
+        "tests/files/test_workdir.py::test_a_run_that_nobody_can_tell_is_not_continued",
+    ),
+    Mistake(
+        "TensorBoard keeps the points of steps that are trained again",
+        "msbreg_tf/files/event_files.py",
+        'event.WhichOneof("what") == "summary" and event.step <= step',
+        'event.WhichOneof("what") == "summary"',
+        "tests/files/test_event_files.py::test_steps_that_are_trained_again_are_removed",
+    ),
+    Mistake(
+        "files that can't be read count as trained on",
+        "msbreg_tf/evaluation/finetune/training.py",
+        "return np.setdiff1d(rows, broken)",
+        "return rows",
+        "tests/evaluation/finetune/test_training.py::"
+        "test_files_that_can_not_be_read_are_named_and_not_counted",
+    ),
+    Mistake(
+        "--init_from gives the target other weights",
+        "msbreg_tf/run/initial.py",
+        "            target.assign(online)\n",
+        "            pass\n",
+        RUN + "test_init_from_gives_both_encoders_the_exports_weights",
+    ),
+    Mistake(
+        "--max_megapixels does not reach the images",
+        "msbreg_tf/data/sources/folder.py",
+        'return FolderSource("folder", folder, paths, settings.max_megapixels)',
+        'return FolderSource("folder", folder, paths)',
+        RUN + "test_max_megapixels_reaches_images_and_knn",
     ),
 )
 

@@ -17,6 +17,7 @@ WIRED_BY = {
         run.test_the_first_batch_by_hand,
         run.test_data_dir_reaches_images_and_knn,
     ],
+    "max_megapixels": [run.test_max_megapixels_reaches_images_and_knn],
     "cache_mb": [run.test_cache_mb_and_shuffle_buffer],
     "shuffle_buffer": [run.test_cache_mb_and_shuffle_buffer],
     "data_service": [run.test_data_service_and_its_buffer_reach_the_pipeline],
@@ -90,6 +91,7 @@ WIRED_BY = {
         run.test_the_runs_seed_decides_the_initial_weights,
         run.test_the_runs_seed_reaches_the_model,
     ],
+    "init_from": [run.test_init_from_gives_both_encoders_the_exports_weights],
     "mixed_precision": [
         model.test_mixed_precision_is_the_policy_of_every_convolution,
         run.test_workdir_and_precision_of_a_training,
@@ -123,9 +125,16 @@ MAY_CHANGE_ON_RESUME = {
     "cpu_devices",
     "checkpoint_every",
     "keep_checkpoints",
+    "init_from",  # a path; the weights themselves must stay
+    "log_every",
+    "knn_every",
+    "knn_train_split",
+    "knn_images",
+    "knn_test_split",
 }
 MUST_STAY_ON_RESUME = {
-    *("dataset", "split", "image_size", "cache_mb", "shuffle_buffer"),
+    *("dataset", "split", "image_size", "max_megapixels"),
+    *("cache_mb", "shuffle_buffer"),
     *("crop_area_min", "crop_area_max", "crop_ratio_max", "flip_probability"),
     *("jitter_probability", "brightness", "contrast", "saturation", "hue", "grey_probability"),
     *("blur_probability", "blur_sigma_min", "blur_sigma_max"),
@@ -135,8 +144,7 @@ MUST_STAY_ON_RESUME = {
     *("singular_value_form", "regularize", "tau_base"),
     *("base_lr", "batch_size", "accumulate_steps", "epochs", "warmup_epochs"),
     *("momentum", "weight_decay", "trust_coefficient"),
-    *("seed", "mixed_precision", "log_every"),
-    *("knn_every", "knn_train_split", "knn_images", "knn_test_split"),
+    *("seed", "mixed_precision"),
 }
 
 

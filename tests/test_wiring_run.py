@@ -7,6 +7,7 @@ As in `test_wiring.py`, what is expected is computed in the test. One run is tra
 import contextlib
 import json
 import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -245,11 +246,15 @@ def test_cache_mb_and_shuffle_buffer():
             for buffer in (1, 4)
         )
         assert isinstance(held, MemorySource)
-        assert isinstance(unmixed, StreamSource)
-        assert order(unmixed) == list(range(40))  # a buffer of one image changes no order
+        assert isinstance(unmixed, StreamSource)  # mocked images are in no files
+        first, *_ = in_turn = order(unmixed)
+        assert in_turn == [
+            (first + place) % 40 for place in range(40)
+        ]  # a buffer of one mixes none
         places = order(mixed)
-    assert places != list(range(40))
-    assert all(image - place < 4 for place, image in enumerate(places))  # none comes 4 too early
+    assert places != in_turn
+    # None comes 4 too early.
+    assert all((image - first) % 40 - place < 4 for place, image in enumerate(places))
 
 
 @pytest.fixture
@@ -284,6 +289,56 @@ def test_data_dir_reaches_images_and_knn(build_run, wnid_folders):
     np.testing.assert_array_equal(neighbours[:, 0, 0, 0], known)
     np.testing.assert_array_equal(queries[:, 0, 0, 0], asked + 100)
     assert known.tolist() == asked.tolist() == list(range(0, 100, 2))
+
+
+def test_max_megapixels_reaches_images_and_knn(build_run, tmp_path, capsys):
+    for split in ("train", "test"):
+        for number in range(70):
+            path = tmp_path / "pictures" / split / "ab"[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            side = 30 if number == 4 else 16
+            pixels = np.full([side, side, 3], number, np.uint8)
+            path.write_bytes(tf.io.encode_png(pixels).numpy())
+    run = build_run(
+        dataset="folder",
+        split="train",
+        data_dir=str(tmp_path / "pictures"),
+        knn_every=1,
+        knn_train_split="train",
+        knn_test_split="test",
+        knn_images=70,
+        max_megapixels=500e-6,
+    )
+    (neighbours, _), (queries, _) = run.knn_data
+    assert len(neighbours) == len(queries) == 69
+    assert 4 not in neighbours[:, 0, 0, 0]
+    assert capsys.readouterr().err.count("1 of 70 images can't be read") == 2
+    names = [name for name in run.source.records_in_memory().numpy() if name.endswith(b"/4.png")]
+    for name in names:
+        assert int(run.source.decode(tf.constant(name))[0, 0, 0]) != 4
+    assert len(run.source.broken_files()) == len(names) == 2
+
+
+def test_init_from_gives_both_encoders_the_exports_weights(build_run, trained, tmp_path):
+    run, _, _ = trained
+    folder = str(tmp_path / "run" / "export" / "30")
+    run._write_export(30, folder)
+    continued = build_run(init_from=folder, seed=11)
+    for encoder in (continued.model.encoder, continued.model.target_encoder):
+        for ours, theirs in zip(encoder.variables, run.model.encoder.variables):
+            np.testing.assert_array_equal(ours, theirs, err_msg=theirs.name)
+    fresh = build_run(seed=11)
+    for ours, theirs in zip(continued.model.projector.variables, fresh.model.projector.variables):
+        np.testing.assert_array_equal(ours, theirs)
+    assert f"weights of {folder}" in continued.plan()
+    facts = [
+        json.loads(pathlib.Path(run.workdir.file("run.json")).read_text())["facts"]
+        for run in (continued, fresh)
+    ]
+    assert len(facts[0]["initial weights"]) == 16
+    assert "initial weights" not in facts[1]
+    with pytest.raises(ValueError, match=r"another encoder: .* Make --encoder, --encoder_width"):
+        build_run(init_from=folder, encoder_width=8)
 
 
 def test_data_service_and_its_buffer_reach_the_pipeline(build_run, monkeypatch):

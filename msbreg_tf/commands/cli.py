@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Optional
 
 from absl import flags, logging
 
-from msbreg_tf.commands import terminal
+from msbreg_tf.commands import recipes, terminal
 from msbreg_tf.errors import (
     EXIT_BAD_INPUT,
     EXIT_INTERRUPTED,
@@ -100,7 +100,7 @@ def read_flags(command: Command, argv: Sequence[str]) -> tuple[list[Settings], b
     """
     values = _flag_values(command)
     try:
-        rest = values(argv)
+        rest = values([_with_recipe(argument) for argument in argv])
     except flags.CantOpenFlagFileError as error:
         file = str(error).rpartition(": ")[2].strip("'")
         raise ValueError(f"--flagfile={file}: it can't be read. Correct the path.") from None
@@ -110,6 +110,13 @@ def read_flags(command: Command, argv: Sequence[str]) -> tuple[list[Settings], b
         raise ValueError(f"unexpected argument '{rest[1]}': flags look like --name=value.")
     given = {name: values[name].value for name in flag_names(command)}
     return [from_flags(part, given) for part in command.settings], values[_ONLY_CHECK].value
+
+
+def _with_recipe(argument: str) -> str:
+    """`--recipe=NAME` as the `--flagfile` that it stands for."""
+    flag, equals, recipe = argument.partition("=")
+    is_recipe = flag in ("--recipe", "-recipe") and equals
+    return f"--flagfile={recipes.path_of(recipe)}" if is_recipe else argument
 
 
 def flag_names(command: Command) -> list[str]:
@@ -224,5 +231,8 @@ def help_text(command: Command, docstring: str) -> str:
                 described(field), 90, initial_indent="      ", subsequent_indent="      "
             )
             lines += [f"  --{name}{shown}", *body, ""]
-    lines.append("--flagfile=PATH reads flags from a file; flags after it override the file's.")
+    lines += [
+        "--recipe=NAME reads the flags of a shipped recipe; flags after it override them.",
+        "--flagfile=PATH does so with any file.",
+    ]
     return "\n".join(lines)

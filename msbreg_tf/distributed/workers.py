@@ -15,7 +15,11 @@ from typing import Optional
 
 import tensorflow as tf
 from tensorflow.python.eager import context
-from tensorflow.tsl.protobuf import coordination_config_pb2
+
+try:
+    from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
+except ImportError:  # TensorFlow 2.15
+    from tensorflow.tsl.protobuf import coordination_config_pb2
 
 from msbreg_tf.distributed.cluster import Cluster, read_cluster
 from msbreg_tf.distributed.intercom import Intercom

@@ -81,8 +81,7 @@ class Workdir:
             self._lock = lock.Lock(self.path, f"--workdir={path}")
         except OSError as error:
             raise ValueError(
-                f"--workdir={path}: can't be written or locked ({error.strerror}). Choose another "
-                "folder."
+                f"--workdir={path}: can't be written ({error.strerror}). Choose another folder."
             ) from error
 
     def close(self) -> None:

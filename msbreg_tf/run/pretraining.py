@@ -123,6 +123,8 @@ class Run:
                 facts={
                     "images": self.source.fingerprint,
                     "precision": keras.mixed_precision.global_policy().name,
+                    # Another one computes other last bits, and has other names in checkpoints.
+                    "TensorFlow": ".".join(tf.__version__.split(".")[:2]),
                     **({"initial weights": self.initial.fingerprint} if self.initial else {}),
                 },
                 defaults=Config().result_settings(),

@@ -19,8 +19,7 @@ import tensorflow as tf
 from msbreg_tf.commands import cli
 from msbreg_tf.data.sources.sample import load_sample
 from msbreg_tf.errors import EXIT_BAD_INPUT, EXIT_RUN_FAILED
-from msbreg_tf.files import metrics_file
-from msbreg_tf.files import workdir as workdir_module
+from msbreg_tf.files import lock, metrics_file
 from msbreg_tf.run import pretraining
 from tests.run.test_train import (
     metrics_bytes,
@@ -150,7 +149,7 @@ def test_a_folder_that_refuses_writing(finished, tmp_path, capfd, monkeypatch):
     with monkeypatch.context() as patch:
         workdir.mkdir()
         (workdir / "metrics.jsonl").write_text('{"step": 0}\n')
-        for module in (metrics_file, workdir_module, pretraining):
+        for module in (metrics_file, lock, pretraining):
             patch.setattr(module, "open", refuse, raising=False)
         code, (line,) = outcome(config, capfd)
         assert code == EXIT_RUN_FAILED
@@ -216,7 +215,7 @@ def test_images_that_break_during_training_are_replaced_and_named(tmp_path, capf
     pretraining.train(config)
     assert seen == [True]
     stderr = capfd.readouterr().err
-    assert "3 broken files were skipped:" in stderr
+    assert "3 of 48 images can't be read and were replaced by others:" in stderr
     assert [name for name in ("03", "11", "29") if f"{folder}/{name}.png" in stderr] == [
         "03",
         "11",
@@ -329,5 +328,5 @@ def test_a_second_process_on_the_folder_is_refused_and_the_first_goes_on(backwar
     _, (_, first_code), (output, code) = backwards
     assert code == EXIT_RUN_FAILED
     (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
-    assert "another process is training there" in line
+    assert " is working there. Wait for it" in line
     assert first_code == 0

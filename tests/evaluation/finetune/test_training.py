@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import pathlib
@@ -44,6 +45,37 @@ def run(folder, settings, encoder=None, **others):
     splits = open_splits(coloured(5), coloured(4, seed=1), settings)
     result = fine_tune(encoder, splits, settings, image_size=SIZE, folder=str(folder), **others)
     return result, encoder
+
+
+def test_files_that_can_not_be_read_are_named_and_not_counted(tmp_path, capsys):
+    """Of 5 a class, two files of one class are broken; then all of that class."""
+    train = coloured(5)
+    names = [f"{label}/{number}.png" for label in range(CLASSES) for number in range(5)]
+    broken = {12, 13}
+
+    def split():
+        rows = tf.range(len(names), dtype=tf.int64)
+        records = tf.data.Dataset.zip((tf.data.Dataset.from_tensor_slices(rows), train.records))
+        images = tf.constant(np.stack([image for image, _ in train.records.as_numpy_iterator()]))
+
+        def decode(row):
+            good = tf.reduce_all(row != tf.constant(sorted(broken), tf.int64))
+            with tf.control_dependencies([tf.debugging.Assert(good, ["broken"])]):
+                return tf.gather(images, tf.identity(row))
+
+        pairs = records.map(lambda row, pair: (row, pair[1]))
+        return dataclasses.replace(train, records=pairs, decode=decode, files=names)
+
+    settings = settings_with(epochs=1)
+    splits = open_splits(split(), coloured(4, seed=1), settings)
+    assert np.bincount(splits.train.labels).tolist() == [5, 5, 3, 5, 5, 5]
+    said = capsys.readouterr().err
+    assert "2 of 30 images can't be read and were left out" in said
+    assert "2/2.png" in said
+    assert "2/3.png" in said
+    broken.update(range(10, 15))
+    with pytest.raises(ValueError, match=r"none of the images of 1 of its classes .*\(2\)"):
+        open_splits(split(), coloured(4, seed=1), settings)
 
 
 def batch(seed=0):
