@@ -1,5 +1,6 @@
 """Command lines: flags, help, one-line errors, and the recipes that are shipped."""
 
+import errno
 import glob
 import os
 import re
@@ -7,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
 
 from msbreg_tf.commands import cli, evaluate
 from msbreg_tf.errors import PreemptedError, RunFailedError
@@ -231,6 +233,69 @@ def test_a_value_error_of_ours_is_bad_input_in_one_line_with_dashes(capsys):
 def test_a_foreign_value_error_is_a_bug_and_keeps_its_traceback():
     with pytest.raises(ValueError, match="invalid literal"):
         cli.guarded(lambda: int("x"))()
+
+
+@pytest.mark.parametrize(
+    "line", ["int('x')", "import numpy; numpy.concatenate([])", "float.fromhex('x')"]
+)
+def test_a_library_that_our_code_calls_wrongly_is_a_bug_too(line):
+    """The last frame is ours, as C code has none; but no `raise` of ours raised it."""
+    path = os.path.join(ROOT, "msbreg_tf", "made_up.py")
+    names = {}
+    exec(compile(f"def call():\n    {line}\n", path, "exec"), names)
+    with pytest.raises(ValueError, match=r"."):
+        cli.guarded(names["call"])()
+    exec(compile("def call():\n    raise ValueError('bad input')\n", path, "exec"), names)
+    with pytest.raises(SystemExit):
+        cli.guarded(names["call"])()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "/a/b.png"),
+         "error: /a/b.png: No such file or directory. Mend that, and start the same command "
+         "again.\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "x.npz"),
+         "error: x.npz: No space left on device. Make room there, and start the same command "
+         "again.\n"),
+        (tf.errors.DataLossError(None, None, "corrupted record at 12"),
+         "error: corrupted record at 12. Mend that, and start the same command again.\n"),
+    ],
+)  # fmt: skip
+def test_what_a_disk_does_is_one_line(error, said, capsys):
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        cli.guarded(main)()
+    assert (end.value.code, capsys.readouterr().err) == (1, said)
+
+
+def test_a_full_disk_is_found_behind_what_it_led_to(capsys):
+    def main():
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device", "model.keras")
+        except OSError as error:
+            raise RuntimeError("generator raised StopIteration") from error
+
+    with pytest.raises(SystemExit) as end:
+        cli.guarded(main)()
+    assert end.value.code == 1
+    said = capsys.readouterr().err
+    assert "No space left on device" in said
+    assert "Make room there" in said
+    assert said.count("\n") == 1
+
+
+def test_other_errors_are_bugs():
+    for error in (KeyError("x"), tf.errors.InvalidArgumentError(None, None, "shapes")):
+
+        def main(error=error):
+            raise error
+
+        with pytest.raises(type(error)):
+            cli.guarded(main)()
 
 
 @pytest.mark.parametrize(

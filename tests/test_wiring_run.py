@@ -30,6 +30,7 @@ from msbreg_tf.evaluation.knn import knn_accuracy
 from msbreg_tf.files.workdir import Workdir
 from msbreg_tf.run import pretraining
 from msbreg_tf.run.build import build_augmentation
+from msbreg_tf.run.callbacks.monitors import LogSchedule, TensorBoardLog
 from msbreg_tf.run.config import config_from_settings
 
 # The 1,000 images of the sample's 'test': 15 steps an epoch, 30 in all; 6.75 of warm-up, hence 7.
@@ -406,10 +407,11 @@ def test_strategy_reaches_the_joining_of_workers(tmp_path, monkeypatch):
 
 def test_log_every_decides_the_lines(trained):
     run, lines, _ = trained
-    assert [line["step"] for line in lines if "loss" in line] == list(range(2, 31, 2))
-    assert lines[0]["epoch"] == pytest.approx(2 / 15)
-    board = of_kind(run._logs(), pretraining.TensorBoardLog)
-    assert (board.every, board.steps_per_epoch, board.batch_size) == (2, 15, 64)
+    assert [line["step"] for line in lines if "loss" in line] == [1, *range(2, 31, 2)]
+    assert lines[1]["epoch"] == pytest.approx(2 / 15)
+    board = of_kind(run._callbacks(), TensorBoardLog)
+    assert board.schedule == LogSchedule(2, 30)
+    assert (board.steps_per_epoch, board.batch_size) == (15, 64)
 
 
 def test_checkpoint_every_and_keep_checkpoints_decide_what_is_kept(trained):
@@ -432,4 +434,5 @@ def test_knn_looks_up_the_train_split_and_classifies_the_test_split(trained):
 
     (known, known_labels), (asked, asked_labels) = features("test"), features("train")
     expected = knn_accuracy(known, known_labels, asked, asked_labels, k=[20])[20]
-    assert measured[30] == pytest.approx(expected, abs=1.1 / 2000)  # but for one rounded vote
+    # But for the votes of pixels that lie at a half, which two ways of resizing round apart.
+    assert measured[30] == pytest.approx(expected, abs=3.1 / 2000)

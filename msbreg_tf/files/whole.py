@@ -23,6 +23,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     """
     path = pathlib.Path(path)
     partial = path.with_name(f"{path.name}.{os.getpid()}{WRITING}")
+    _remove_debris(path)
     try:
         with open(partial, "wb") as file:
             write(file)
@@ -33,6 +34,25 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
         partial.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def _remove_debris(path: pathlib.Path) -> None:
+    """Removes what processes that are dead have left of this file."""
+    start = f"{path.name}."
+    for name in os.listdir(path.parent):
+        pid = name.removeprefix(start).removesuffix(WRITING)
+        if name == f"{start}{pid}{WRITING}" and pid.isdigit() and not _is_alive(int(pid)):
+            path.with_name(name).unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
 
 
 def write_text_whole(path: Path, text: str) -> None:

@@ -1,6 +1,7 @@
 import hashlib
 import os
 import pathlib
+import subprocess
 
 import pytest
 
@@ -34,6 +35,17 @@ def test_what_fails_leaves_the_old_file_and_no_debris(tmp_path):
         write_whole(path, fails)
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_what_a_killed_process_left_is_removed_and_a_living_ones_is_not(tmp_path):
+    path = tmp_path / "a.txt"
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    names = [f"a.txt.{ended.pid}.writing", f"a.txt.{os.getppid()}.writing", "b.txt.1.writing"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"half")
+    write_text_whole(path, "new")
+    assert sorted(os.listdir(tmp_path)) == sorted(["a.txt", *names[1:]])
 
 
 def test_a_crash_before_the_renaming_leaves_the_old_file(tmp_path, monkeypatch):

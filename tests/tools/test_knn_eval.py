@@ -98,7 +98,7 @@ def test_repeated_numbers_count_once(run_main):
 @pytest.mark.parametrize(
     ("others", "message"),
     [
-        ({"k": "5001"}, "k=5001 neighbours, but there are only 5000 training images"),
+        ({"k": "5001"}, "--k=5001: there are only 5000 training images. Use a smaller k"),
         ({"temperature": 0.0}, "--temperature=0.0: expected a number, more than 0"),
         ({"saved_model": None}, "--saved_model is missing"),
         ({"image_size": 64}, "--image_size=64: the export is for 32 pixels"),

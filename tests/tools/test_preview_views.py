@@ -36,7 +36,9 @@ def test_writes_a_row_per_image(tmp_path):
     layer = MultiViewAugmentation(AugmentSettings(hue=0.3), num_views=2, image_size=16)
     for row, (index, image) in enumerate(source.ordered(order_seed(4, 0)).take(3)):
         small = tf.image.resize(tf.cast(image, tf.float32), [16, 16], antialias=True)
-        np.testing.assert_array_equal(tiles[row, 0], tf.cast(tf.round(small), tf.uint8))
+        # Another way of resizing may round a value that lies at a half apart.
+        difference = np.abs(tiles[row, 0] - small.numpy())
+        assert difference.max() <= 0.501
         draws = image_draws(views_seed(4, 0), index, 2)
         views = layer({"images": image[None], "draws": draws[None]})["images"][0].numpy()
         # One image alone takes other products than a batch; a value may round differently.

@@ -10,6 +10,7 @@ from msbreg_tf.evaluation.linear.settings import LinearSettings
 from msbreg_tf.networks.resnet import build_resnet
 from msbreg_tf.run.build import build_model
 from msbreg_tf.run.config import config_from_settings
+from tests.labelled import images_of
 
 ALL = arrays.labelled_images
 SETTINGS = {"encoder_width": 4, "stem": "cifar", "hidden_size": 8, "projection_size": 4}
@@ -19,8 +20,9 @@ SETTINGS = {"encoder_width": 4, "stem": "cifar", "hidden_size": 8, "projection_s
 def few_images(monkeypatch):
     """The first 300 and 100 real images, so that the test is quick."""
 
-    def few(dataset, split, data_dir, size):
-        return ALL(dataset, split, data_dir, size, {"train": 300, "test": 100}[split])
+    def few(data, size):
+        count = {"sample train": 300, "sample test": 100}[data.name]
+        return tuple(column[:count] for column in ALL(data, size))
 
     monkeypatch.setattr(arrays, "labelled_images", few)
 
@@ -34,8 +36,8 @@ def test_compares_pixels_untrained_and_exported_encoder(few_images, tmp_path):
         "untrained encoder",
         "trained encoder",
     ]
-    pixels, labels = ALL("sample", "train", None, 32, limit=300)
-    queries, truth = ALL("sample", "test", None, 32, limit=100)
+    pixels, labels = images_of("sample", "train", None, 32, limit=300)
+    queries, truth = images_of("sample", "test", None, 32, limit=100)
 
     def unit(images):
         rows = images.reshape(len(images), -1).astype(np.float64)

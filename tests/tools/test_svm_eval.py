@@ -65,7 +65,7 @@ def test_the_protocol_tells_how(evaluated):
 
 def test_finished_classes_are_kept(evaluated):
     _, lines, cache = evaluated
-    [log] = cache.glob("svm-*.jsonl")
+    [log] = cache.glob("svm-*/classes.jsonl")
     kept = [json.loads(line) for line in log.read_text().splitlines()]
     assert sorted(line["class"] for line in kept) == list(range(20))
     [first] = [line for line in kept if line.pop("class") == 0]

@@ -15,7 +15,7 @@ from msbreg_tf.commands import cli, data_service, embed, evaluate
 from msbreg_tf.data.labelled import epochs as labelled_epochs
 from msbreg_tf.data.pipeline.seeds import order_seed, views_seed
 from msbreg_tf.data.settings import DataSettings
-from msbreg_tf.data.sources.table import open_source
+from msbreg_tf.data.sources.table import labelled_splits, open_source
 from msbreg_tf.evaluation.features import exported
 from msbreg_tf.evaluation.features.cache import split_features
 from msbreg_tf.evaluation.finetune import model as finetune_model
@@ -91,7 +91,9 @@ def shared(photos, foreign, tmp_path):
 
 def features_of(photos, foreign, split):
     encoder = exported.load_encoder(foreign)
-    return split_features(encoder, "folder", split, photos, image_size=16)
+    splits = {"train_split": "few", "test_split": "many"}
+    opened = dict(zip(("few", "many"), labelled_splits("folder", splits, photos)))
+    return split_features(encoder, opened[split], image_size=16)
 
 
 def test_shared_flags_and_the_vote(measured, photos, foreign, tmp_path):
@@ -198,7 +200,7 @@ def test_fine_tuning_settings_arrive(measured, photos, tmp_path, monkeypatch):
 
     note(training, "select_rows", "rows")
     note(training, "class_balanced", "balanced")
-    note(training, "central_batches", "central")
+    note(training, "central_images", "central")
     note(training, "training_batches", "batches")
     fit = finetune_model.FineTuner.fit
 
@@ -302,6 +304,7 @@ def test_the_input_engine_starts_what_it_is_told(run_command, monkeypatch, flags
     monkeypatch.setattr(service, "WorkerServer", Server)
     monkeypatch.setattr(data_service, "_wait_for_a_signal", lambda: None)
     monkeypatch.setattr("msbreg_tf.data.pipeline.service.why_no_service", lambda address: None)
+    monkeypatch.setattr("msbreg_tf.data.pipeline.service.why_unreachable", lambda address: None)
     monkeypatch.setattr(data_service.os, "_exit", lambda code: None)
     printed = run_command(data_service.COMMAND, **flags)
     assert [config.port for config in Server.started] == ports
@@ -313,7 +316,68 @@ def test_the_input_engine_starts_what_it_is_told(run_command, monkeypatch, flags
         assert "Dispatcher at grpc://here:7001" in printed
 
 
+@pytest.mark.parametrize("tool", ["knn", "linear", "finetune", "geometry", "embed"])
+def test_max_megapixels_leaves_large_images_out(run_command, tmp_path, tool, capsys):
+    """Of 12 images a split, one has more pixels than are allowed."""
+    for split in ("train", "test"):
+        for number in range(12):
+            path = tmp_path / "photos" / split / "ab"[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            side = 60 if number == 5 else 32
+            pixels = np.full([side, side, 3], 20 * number, np.uint8)
+            path.write_bytes(tf.io.encode_png(pixels).numpy())
+    export = save_keras_tiny(tmp_path / "run" / "export" / "5")
+    given = {"saved_model": export, "data_dir": str(tmp_path / "photos"), "max_megapixels": "2e-3"}
+    if tool == "embed":
+        run_command(embed.COMMAND, **given, output=str(tmp_path / "out.npz"))
+        assert len(np.load(tmp_path / "out.npz")["paths"]) == 22
+        return
+    own = {"knn": {"k": "3"}, "linear": {"learning_rates": "0.1", "weight_decays": "0"}}
+    own["finetune"] = {**FINE_TUNE, "workdir": str(tmp_path / "work"), "fraction": 1.0}
+    if tool in ("knn", "linear"):
+        own[tool]["cache_dir"] = ""
+    run_command(evaluate.command(tool), dataset="folder", **given, **own.get(tool, {}))
+    protocol = read_results(str(tmp_path / "run" / "results.jsonl"))[0]["protocol"]
+    if tool != "geometry":  # which puts another image in its place
+        assert (protocol["train_images"], protocol["test_images"]) == (11, 11)
+    assert "of 12 images can't be read" in capsys.readouterr().err
+
+
+def test_max_megapixels_reaches_voc(run_command, tmp_path):
+    TinyVoc(config="2007", data_dir=str(tmp_path / "tfds")).download_and_prepare()
+    export = save_tiny(tmp_path / "run" / "export" / "3", metadata={"image_size": 16})
+    with pytest.raises(tf.errors.OpError, match="the limit is"):
+        run_command(
+            evaluate.command("svm"), saved_model=export, dataset="tiny_voc/2007", cache_dir="",
+            data_dir=str(tmp_path / "tfds"), max_megapixels="1e-5",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("start", ["probe", "random"])
+def test_start_reaches_the_classifier(run_command, photos, tmp_path, monkeypatch, start):
+    seen = []
+    fine_tune = training.fine_tune
+
+    def spy(*arguments, **others):
+        seen.append(others["start"])
+        return fine_tune(*arguments, **others)
+
+    monkeypatch.setattr(training, "fine_tune", spy)
+    export = save_keras_tiny(tmp_path / "run" / "export" / "5")
+    run_command(
+        evaluate.command("finetune"), saved_model=export, dataset="folder", data_dir=photos,
+        train_split="many", test_split="few", workdir=str(tmp_path / "work"), start=start,
+        **FINE_TUNE,
+    )  # fmt: skip
+    if start == "random":
+        assert seen == [None]
+    else:
+        kernel, bias = seen[0]
+        assert (kernel.shape, bias.shape) == ((6, 3), (3,))
+
+
 SHARED = test_shared_flags_and_the_vote
+LARGE = test_max_megapixels_leaves_large_images_out
 ELSEWHERE = {  # whose settings have tests of their own
     "msbreg_tf.train": "tests/test_wiring*.py",
     "tools.compare": "tests/tools/test_compare.py",
@@ -326,12 +390,15 @@ WIRED = {
     "tools.knn_eval": {
         SHARED: (*EXPORT, "train_split", "batch_size", "cache_dir", "results", "run_name", "k",
                  "temperature"),
+        LARGE: ("max_megapixels",),
     },
     "tools.linear_eval": {
+        LARGE: ("max_megapixels",),
         SHARED: ("results", "run_name", "batch_size", "cache_dir"),
         test_linear_settings_reach_the_probe: (*EXPORT, "train_split", *LINEAR),
     },
     "tools.svm_eval": {
+        test_max_megapixels_reaches_voc: ("max_megapixels",),
         SHARED: ("results", "run_name", "batch_size", "image_size"),
         test_svm_settings_reach_the_machines: (
             "saved_model", "dataset", "data_dir", "train_split", "test_split", "cache_dir",
@@ -339,6 +406,8 @@ WIRED = {
         ),
     },
     "tools.finetune": {
+        LARGE: ("max_megapixels",),
+        test_start_reaches_the_classifier: ("start",),
         SHARED: ("results", "run_name", "image_size"),
         test_fine_tuning_settings_arrive: (
             "saved_model", "dataset", "data_dir", "train_split", "test_split", "workdir",
@@ -346,10 +415,12 @@ WIRED = {
         ),
     },
     "tools.geometry": {
+        LARGE: ("max_megapixels",),
         SHARED: ("results", "run_name"),
         test_geometry_settings_decide_images_and_views: (*EXPORT, "batch_size", "images", "seed"),
     },
     "tools.embed": {
+        LARGE: ("max_megapixels",),
         test_embedding_settings_arrive: (
             "saved_model", "image_size", "batch_size", "data_dir", "output",
         ),

@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 from msbreg_tf.data.images.decoding import decode_any
 from msbreg_tf.data.images.resizing import resize_and_crop
 from msbreg_tf.data.pipeline.parallel import parallel_map
+from msbreg_tf.data.settings import MEGAPIXELS
 from msbreg_tf.data.sources.table import SOURCES
 from msbreg_tf.data.sources.tfds_builder import open_builder, partial_examples
 
@@ -29,12 +30,14 @@ class MultilabelSplit:
         difficult, −1 if it has none.
       records: data set of n encoded images, string scalars, in the order of `targets`.
       fingerprint: 16 hexadecimal digits, of all targets and a few images.
+      megapixels: a larger image is an error.
     """
 
     names: tuple[str, ...]
     targets: np.ndarray
     records: tf.data.Dataset
     fingerprint: str
+    megapixels: float
 
     def images(self, image_size: int) -> Callable[[int, int], tf.data.Dataset]:
         """(start, stop) → data set of (uint8 [S, S, 3], True), as `embed_blocks` reads them.
@@ -44,7 +47,9 @@ class MultilabelSplit:
         """
 
         def load(record):
-            return resize_and_crop(decode_any(record), image_size), tf.constant(True)
+            return resize_and_crop(decode_any(record, self.megapixels), image_size), tf.constant(
+                True
+            )
 
         def images(start, stop):
             chosen = self.records.skip(start).take(stop - start)
@@ -54,7 +59,12 @@ class MultilabelSplit:
 
 
 def open_multilabel(
-    dataset: str, split: str, data_dir: Optional[str], *, flag: str = "split"
+    dataset: str,
+    split: str,
+    data_dir: Optional[str],
+    *,
+    flag: str = "split",
+    megapixels: float = MEGAPIXELS,
 ) -> MultilabelSplit:
     """Opens a TFDS data set whose examples have objects with labels, such as voc/2007.
 
@@ -63,6 +73,7 @@ def open_multilabel(
       split: in TFDS notation; VOC's trainval is 'train+validation'.
       data_dir: TFDS directory.
       flag: how an error calls the split.
+      megapixels: a larger image is an error.
 
     Raises:
       ValueError: no such data set or split, an empty one, or no objects with labels.
@@ -87,7 +98,9 @@ def open_multilabel(
     digest = hashlib.sha256(targets.tobytes())
     for record in records.take(_HASHED_IMAGES).as_numpy_iterator():
         digest.update(hashlib.sha256(record).digest())
-    return MultilabelSplit(tuple(label.names), targets, records, digest.hexdigest()[:16])
+    return MultilabelSplit(
+        tuple(label.names), targets, records, digest.hexdigest()[:16], megapixels
+    )
 
 
 def _target(objects: dict[str, tf.Tensor], num_classes: int) -> np.ndarray:

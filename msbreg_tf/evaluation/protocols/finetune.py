@@ -45,6 +45,7 @@ def measure(settings: FineTuneSettings, subject: Subject) -> Report:
     from msbreg_tf.files.workdir import Claim, Workdir
 
     image_size = subject.image_size
+    load_keras_encoder(subject.encoder, image_size)  # refuses an unusable one before all else
     splits = open_splits(*subject.labelled_splits(), settings)
     concrete = settings.at(len(splits.train.labels))
     encoder_digest = _digest(subject.encoder)
@@ -65,7 +66,6 @@ def measure(settings: FineTuneSettings, subject: Subject) -> Report:
     with contextlib.closing(Workdir(settings.workdir)) as workdir:
         workdir.claim(claim)
         choosing = f".choosing-{fingerprint_of_json([claim.settings, claim.facts])}"
-        pretrained()  # refuses an unusable one before anything slow begins
         probe = Probe(subject.encoder, splits, image_size, settings.seed)
         frozen = probe.top1()
         start = probe if settings.start == "probe" else None

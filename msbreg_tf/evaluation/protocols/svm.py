@@ -67,7 +67,13 @@ def _features(subject: Subject, split: str) -> tuple[tuple[str, ...], "Features"
     from msbreg_tf.evaluation.features.cache import Features
 
     given = subject.given
-    data = open_multilabel(given["dataset"], given[split], given["data_dir"], flag=split)
+    data = open_multilabel(
+        given["dataset"],
+        given[split],
+        given["data_dir"],
+        flag=split,
+        megapixels=given["max_megapixels"],
+    )
     count = len(data.targets)
     job = {
         "export": subject.encoder.fingerprint,

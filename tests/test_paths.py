@@ -1,0 +1,72 @@
+"""Paths that can't work are refused before TensorFlow is imported, and nothing is left behind."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from msbreg_tf.commands.paths import check_export, check_images, check_new_file
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Ends as soon as TensorFlow is imported, with a code of its own.
+_TRAP = """
+import runpy, sys
+class Trap:
+    def find_spec(self, name, path=None, target=None):
+        if name == "tensorflow":
+            raise SystemExit(77)
+sys.meta_path.insert(0, Trap())
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["msbreg_tf.train", "--dataset=folder", "--data_dir=/nope", "--workdir=new"],
+         "--data_dir=/nope: no such folder"),
+        (["msbreg_tf.train", "--dataset=folder", "--workdir=new"], "--data_dir is missing"),
+        (["msbreg_tf.train"], "--workdir is missing"),
+        (["msbreg_tf.train", "--workdir=pictures"], "--workdir=pictures: it holds other files"),
+        (["msbreg_tf.train", "--workdir=new", "--init_from=/nope"], "--init_from=/nope: no such"),
+        (["tools.knn_eval", "--saved_model=/nope"], "--saved_model=/nope: no such folder"),
+        (["tools.knn_eval", "--saved_model=pictures/cat.jpg"], "it is a file. Give the folder"),
+        (["tools.knn_eval", "--saved_model=export", "--dataset=folder", "--data_dir=/nope"],
+         "--data_dir=/nope: no such folder"),
+        (["tools.knn_eval", "--saved_model=export", "--results=pictures"], "it is a folder"),
+        (["tools.finetune", "--saved_model=export"], "--workdir is missing"),
+        (["tools.finetune", "--saved_model=export", "--workdir=pictures"], "holds other files"),
+        (["tools.embed", "--saved_model=export", "--data_dir=/nope", "--output=a.npz"],
+         "--data_dir=/nope: no such folder"),
+        (["tools.quickstart", "--workdir=pictures"], "--workdir=pictures: it holds other files"),
+        (["tools.preview_views", "--dataset=folder", "--data_dir=/nope"], "no such folder"),
+    ],
+)  # fmt: skip
+def test_refused_in_one_line_before_tensorflow_and_without_a_trace(tmp_path, arguments, message):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "cat.jpg").touch()
+    (tmp_path / "export").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", _TRAP, *arguments],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": ROOT}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert sorted(os.listdir(tmp_path)) == ["export", "pictures"]
+    assert os.listdir(tmp_path / "pictures") == ["cat.jpg"]
+
+
+def test_what_can_work_is_let_through(tmp_path):
+    check_images("cifar10", "/to/be/downloaded")
+    check_images("folder", str(tmp_path))
+    check_export(str(tmp_path))
+    check_new_file("results", str(tmp_path / "new" / "results.jsonl"))
+
+
+def test_a_place_that_can_not_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: path != str(tmp_path))
+    with pytest.raises(ValueError, match=rf"--results=.*: {tmp_path} can't be written. Name"):
+        check_new_file("results", str(tmp_path / "deep" / "er" / "results.jsonl"))
