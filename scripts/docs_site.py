@@ -5,6 +5,7 @@ the page may stand elsewhere, so its links are rewritten: to the page, if the si
 listing of the file, if it is a file of the repository. A link to nothing stays, and ends the build.
 """
 
+import json
 import os
 import pathlib
 import posixpath
@@ -24,6 +25,7 @@ HOMES = {
     "measurements.md": "benchmarks/RESULTS.md",
     "profile.md": "benchmarks/PROFILE.md",
 }
+NOTEBOOK = "notebooks/first_run.ipynb"
 _FENCE = re.compile(r"^(```.*?^```)", re.M | re.S)
 _LINK = re.compile(r'(?<=\]\()([^)#\s]+)|(?<=src=")([^"]+)')
 _LANGUAGES = {".py": "python", ".cfg": "ini", ".md": "markdown", ".toml": "toml"}
@@ -33,6 +35,7 @@ def on_files(files, config):
     """Adds the pages whose home is not docs/, the list of names, and listings of linked files."""
     for page, home in HOMES.items():
         files.append(File.generated(config, page, content=(ROOT / home).read_text()))
+    files.append(File.generated(config, "notebook.md", content=_notebook()))
     files.append(File.generated(config, "api.md", content=_names()))
     known = {file.src_uri for file in files}
     for page in [file for file in files if file.src_uri.endswith(".md")]:
@@ -76,6 +79,8 @@ def _site_path(target: str) -> str:
     for page, home in HOMES.items():
         if target == home:
             return page
+    if target == NOTEBOOK:
+        return "notebook.md"
     if target.startswith("docs/"):
         return target.removeprefix("docs/")
     return f"source/{target}.md"
@@ -103,6 +108,15 @@ def _fenced(path: pathlib.Path, title: str = "") -> str:
     language = _LANGUAGES.get(path.suffix, "text")
     title = f' title="{title}"' if title else ""
     return f'````{language} linenums="1"{title}\n{path.read_text()}````'
+
+
+def _notebook() -> str:
+    """The notebook as a page: its text, and its code in fences."""
+    cells = json.loads((ROOT / NOTEBOOK).read_text())["cells"]
+    texts = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
+    return "\n\n".join(
+        f"```python\n{text}\n```" if kind == "code" else text for kind, text in texts
+    )
 
 
 def _lists_apart(text: str) -> str:

@@ -1,20 +1,17 @@
 """Writes the tables of docs/settings.md, which are made of the settings' declarations.
 
-    python scripts/settings_table.py
+    python -m scripts.settings_table
 
 A test fails if they are not those of the declarations.
 """
 
-import os
 import pathlib
 import re
-import sys
+
+from msbreg_tf.run.config import PARTS
+from msbreg_tf.settings import declared, described, flagged, written
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, os.fspath(ROOT))
-
-from msbreg_tf.run.config import PARTS  # noqa: E402 - the path comes first
-from msbreg_tf.settings import declared, described, flagged, written  # noqa: E402
 
 PAGE = ROOT / "docs" / "settings.md"
 BEGIN = "<!-- Below, scripts/settings_table.py writes. -->\n"

@@ -86,7 +86,7 @@ def test_the_tables_of_settings_are_those_of_the_declarations():
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     text = script.PAGE.read_text()
-    assert script.page(text) == text, "run python scripts/settings_table.py"
+    assert script.page(text) == text, "run python -m scripts.settings_table"
     for part in script.PARTS:
         for name, _ in flagged(part):
             assert text.count(f"| `--{name}` |") == 1
