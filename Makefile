@@ -28,7 +28,7 @@ test-current: .venv-current/ready
 	.venv-current/bin/python $(PYTEST) $(ON_BOTH_STACKS)
 
 docs: .venv-docs/ready
-	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs --quiet build --strict --clean
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict --clean
 	@echo "The documentation is in site/index.html."
 
 bench: .venv/ready .venv-bench/ready
