@@ -1,6 +1,7 @@
 # make quickstart   own environment, train on real images, export, evaluate (5 to 8 minutes, 2 cores)
-# make test         own environments: all tests, and a part of them on the other stack
+# make test         own environments: all tests, a part of them on the other stack, and the site
 #                   STACK=classic or current chooses the stack (scripts/make_venv.sh); auto by the Python it finds
+# make docs         the documentation as a site, into site/; a dead link fails
 # make bench        measurements beside other libraries, into benchmarks/RESULTS.md
 # make lint         ruff, as .ci/run has it
 
@@ -10,9 +11,10 @@ RUFF := .venv/bin/ruff
 PYTEST := -m pytest -n auto --maxprocesses 4 --dist worksteal
 # What differs between stacks if anything does: losses, model, augmentation, resume, export, whole runs.
 ON_BOTH_STACKS := tests/method tests/networks tests/augment tests/files tests/data/images tests/data/pipeline \
-	tests/evaluation/test_exporting.py tests/run/test_train.py tests/test_stacks.py
+	tests/evaluation/test_exporting.py tests/run/test_train.py tests/test_stacks.py \
+	tests/test_docs.py::test_the_python_for_keras_3_runs
 
-.PHONY: quickstart test test-current bench lint format lock clean
+.PHONY: quickstart test test-current docs bench lint format lock clean
 
 quickstart: .venv/ready
 	$(PYTHON) -m tools.quickstart --flagfile=flags/quickstart.cfg --workdir=runs/quickstart
@@ -20,9 +22,14 @@ quickstart: .venv/ready
 test: .venv/ready
 	$(PYTHON) $(PYTEST)
 	$(MAKE) test-current
+	$(MAKE) docs
 
 test-current: .venv-current/ready
 	.venv-current/bin/python $(PYTEST) $(ON_BOTH_STACKS)
+
+docs: .venv-docs/ready
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict --clean
+	@echo "The documentation is in site/index.html."
 
 bench: .venv/ready .venv-bench/ready
 	$(PYTHON) -m benchmarks.bench --output=benchmarks/RESULTS.md
@@ -41,6 +48,9 @@ format: .venv/ready
 .venv-current/ready: requirements-current.txt scripts/make_venv.sh
 	sh scripts/make_venv.sh .venv-current current
 
+.venv-docs/ready: docs/requirements.txt scripts/make_venv.sh
+	sh scripts/make_venv.sh .venv-docs docs
+
 .venv-bench/ready: benchmarks/requirements.txt scripts/make_bench_venv.sh .venv/ready
 	sh scripts/make_bench_venv.sh
 
@@ -48,6 +58,7 @@ format: .venv/ready
 lock:
 	uv pip compile --universal --python-version 3.9 --no-header --no-annotate requirements.in -o requirements.txt
 	uv pip compile --universal --python-version 3.10 --no-header --no-annotate requirements-current.in -o requirements-current.txt
+	uv pip compile --universal --python-version 3.9 --no-header --no-annotate docs/requirements.in -o docs/requirements.txt
 
 clean:
-	rm -rf .venv .venv-current .venv-uv .pytest_cache .ruff_cache
+	rm -rf .venv .venv-current .venv-docs .venv-uv site .pytest_cache .ruff_cache

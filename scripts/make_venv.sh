@@ -1,7 +1,8 @@
 #!/bin/sh
-# Makes an environment: make_venv.sh FOLDER STACK, where STACK is classic, current or auto.
+# Makes an environment: make_venv.sh FOLDER STACK, where STACK is classic, current, docs or auto.
 #   classic  TensorFlow 2.15 and tensorflow-addons, on Python 3.9 to 3.11 (requirements.txt)
 #   current  TensorFlow 2.20 or newer and tf_keras, on Python 3.10 to 3.13 (requirements-current.txt)
+#   docs     what makes the documentation, without TensorFlow, on Python 3.9 to 3.13 (docs/requirements.txt)
 #   auto     classic if there is a Python for it, else current
 # Without any such Python it asks uv for one, and without uv it says what to install.
 set -eu
@@ -52,12 +53,17 @@ auto)
     else give_up; fi ;;
 classic) python=$(find_python $classic) || python=$(python_of_uv 3.11) || give_up ;;
 current) python=$(find_python $current) || python=$(python_of_uv 3.12) || give_up ;;
+docs) python=$(find_python $current $classic) || python=$(python_of_uv 3.12) || give_up ;;
 *) echo "error: STACK=$stack: expected classic, current or auto." >&2; exit 2 ;;
 esac
 
-requirements=requirements.txt
-if [ "$stack" = current ]; then requirements=requirements-current.txt; fi
-echo "Making $folder with $("$python" --version), the $stack stack: installing $requirements (1 to 3 minutes)."
+what="the $stack stack (1 to 3 minutes)"
+case $stack in
+classic) requirements=requirements.txt ;;
+current) requirements=requirements-current.txt ;;
+docs) requirements=docs/requirements.txt what="the documentation" ;;
+esac
+echo "Making $folder with $("$python" --version) for $what: installing $requirements."
 "$python" -m venv --clear "$folder"
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
 touch "$folder/ready"

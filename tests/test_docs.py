@@ -1,20 +1,25 @@
 """What README and docs show: every command is read by its tool, every Python block is run."""
 
 import glob
+import importlib.util
 import os
 import pathlib
 import re
 import shlex
+import subprocess
+import sys
+from importlib import metadata
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import msbreg_tf
-from msbreg_tf.commands import cli
+from msbreg_tf.commands import cli, main
 from msbreg_tf.evaluation.exporting import export_encoder
 from msbreg_tf.networks.resnet import build_resnet
 from msbreg_tf.run import pretraining
+from msbreg_tf.settings import flagged
 from tests.commands import COMMANDS
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -37,12 +42,17 @@ def commands():
                 match = re.search(r"python -m ((?:msbreg_tf|tools)\.\w+)\s?(.*)", line)
                 if match:
                     found.append((page.name, match[1], match[2].removesuffix("&").strip()))
+                elif match := re.match(r"msbreg (\S+) (.*)", line.strip()):
+                    tool = main.SUBCOMMANDS[match[1]].tool
+                    module = "msbreg_tf.train" if tool == "train" else f"tools.{tool}"
+                    found.append((page.name, module, match[2]))
     return found
 
 
 def test_there_is_something_to_check():
     pages = {page for page, _, _ in commands()}
     assert {"README.md", "training.md", "evaluation.md", "machines.md", "RESULTS.md"} <= pages
+    assert {"settings.md", "watching.md", "faq.md"} <= pages
     assert len(commands()) > 30
 
 
@@ -68,6 +78,18 @@ def test_every_link_to_a_file_leads_somewhere():
             target = "".join(target)
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_tables_of_settings_are_those_of_the_declarations():
+    path = ROOT / "scripts" / "settings_table.py"
+    spec = importlib.util.spec_from_file_location("settings_table", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    text = script.PAGE.read_text()
+    assert script.page(text) == text, "run python -m scripts.settings_table"
+    for part in script.PARTS:
+        for name, _ in flagged(part):
+            assert text.count(f"| `--{name}` |") == 1
 
 
 def test_every_setting_in_backquotes_exists():
@@ -122,3 +144,25 @@ def test_the_librarys_python_runs(tmp_path, monkeypatch):
     assert code != whole_run
     exec(code, names)
     assert os.path.exists(os.path.join(names["export"], "saved_model.pb"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    metadata.version("keras") < "3", reason="needs Keras 3, as the current stack has"
+)
+@pytest.mark.usefixtures("in_a_run")
+def test_the_python_for_keras_3_runs():
+    (code,) = blocks(ROOT / "docs" / "faq.md", "python")
+    code += """
+import numpy as np
+classifier.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+before = [w.numpy() for w in encoder.weights]
+classifier.fit(np.full([8, 40, 48, 3], 100.0), np.arange(8), verbose=0)
+assert classifier(np.zeros([2, 32, 32, 3], np.float32)).shape == (2, 10)
+assert len(classifier.trainable_variables) == 2
+assert all(np.all(a == b.numpy()) for a, b in zip(before, encoder.weights))
+"""
+    environment = {**os.environ, "TF_USE_LEGACY_KERAS": "0"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
