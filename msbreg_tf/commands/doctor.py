@@ -10,7 +10,7 @@ from msbreg_tf.errors import RunFailedError, one_line
 from msbreg_tf.evaluation.settings import CacheSettings
 from msbreg_tf.files.workdir import checked_path
 from msbreg_tf.run.config import PARTS, Config
-from msbreg_tf.run.doctor import steps, table
+from msbreg_tf.run.doctor import gpu, software, steps, table
 from msbreg_tf.run.doctor.finding import FAILURE, Finding, Subject
 from msbreg_tf.settings import Settings, setting
 
@@ -57,9 +57,9 @@ def _findings(subject: Subject, num_steps: int) -> Iterator[Finding]:
             continue
         finding = _found_by(check, subject)
         failed |= finding.state == FAILURE
-        if finding.name == "TensorFlow":
+        if check.find is software.tensorflow:
             has_tensorflow = finding.state != FAILURE
-        elif finding.name == "devices":
+        elif check.find is gpu.devices:
             _leave_gpus_alone()
         yield finding
     if num_steps and not failed:  # which else would only fail once more, and slowly

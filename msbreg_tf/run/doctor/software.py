@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import sys
 from typing import Optional
 
 from msbreg_tf.errors import one_line
@@ -28,10 +29,11 @@ def tensorflow(_: Subject) -> Finding:
         import tensorflow as tf
         from tensorflow import keras
     except Exception as error:  # a missing file, a CPU without AVX, another package's NumPy
-        return Finding(
-            "TensorFlow", FAILURE, f"It can't be imported ({one_line(error)}).", _INSTALL
-        )
-    return stack(tf.__version__, keras.__version__, version_of("tensorflow-addons"))
+        found = f"TensorFlow can't be imported ({one_line(error)})."
+        return Finding("TensorFlow", FAILURE, found, _INSTALL)
+    # Keras 2 is the package keras, or tf_keras beside Keras 3; `tensorflow.keras` doesn't tell.
+    package = sys.modules[keras.Model.__module__.partition(".")[0]]
+    return stack(tf.__version__, package.__version__, version_of("tensorflow-addons"))
 
 
 def stack(tensorflow: str, keras: str, addons: Optional[str]) -> Finding:
