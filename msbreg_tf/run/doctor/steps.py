@@ -35,14 +35,17 @@ def findings(subject: Subject, steps: int) -> list[Finding]:
       ValueError: the recipe can't begin.
     """
     free = memory.available()
-    found, trials = [], {}
+    trials, errors = {}, {}
     for mode in MODES:
         try:
             trials[mode] = _trial(subject, mode, steps)
-            found.append(_measured(mode, trials[mode], steps))
         except RunFailedError as error:
-            remedy = "Mend that, or train with the other --augment_on."
-            found.append(Finding(f"steps, {mode}", FAILURE, str(error), remedy))
+            errors[mode] = error
+    found = [_measured(mode, trial, steps) for mode, trial in trials.items()]
+    wanted = subject.config.augment.augment_on
+    for mode, error in errors.items():
+        state = FAILURE if mode == wanted else ATTENTION
+        found.append(Finding(f"steps, {mode}", state, str(error), "Mend that."))
     if trials:
         on_gpu = next(iter(trials.values())).on_gpu
         total = memory.of_first_gpu() if on_gpu else free

@@ -11,9 +11,11 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Optional
 
+import msbreg_tf
 from msbreg_tf.errors import RunFailedError, one_line
 from msbreg_tf.run.config import Config
 
@@ -124,7 +126,9 @@ def measure(config: Config, steps: int) -> Trial:
     with reproducible_sums():
         run = Run(config, Workdir(config.run.workdir), Workers())
         times = StepTimes()
-        watch = keras.callbacks.LambdaCallback(on_batch_end=lambda *_: times.step_ended())
+        watch = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs: times.step_ended()
+        )
         on_gpu = bool(tf.config.list_logical_devices("GPU"))
         base = memory.now(on_gpu)
         run.rehearse(steps, watch)
@@ -140,6 +144,12 @@ def measure(config: Config, steps: int) -> Trial:
     )
 
 
+def _is_ours(error: ValueError) -> bool:
+    """Whether this package raised it, as for bad input."""
+    package = os.path.dirname(os.path.abspath(msbreg_tf.__file__))
+    return traceback.extract_tb(error.__traceback__)[-1].filename.startswith(package)
+
+
 def _main() -> None:
     config, steps = pickle.load(sys.stdin.buffer)
     try:
@@ -147,9 +157,9 @@ def _main() -> None:
     except RunFailedError as error:
         result = {"failed": str(error)}
     except ValueError as error:
+        if not _is_ours(error):  # a bug, whose last line `_why` shows
+            raise
         result = {"bad input": one_line(error)}
-    except Exception as error:  # of a device or a disk; whatever it is, there is a line for it
-        result = {"failed": f"{type(error).__name__}: {one_line(error)}"}
     print(f"{_RESULT}{json.dumps(result)}", flush=True)
 
 
