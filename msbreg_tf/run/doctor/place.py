@@ -118,6 +118,18 @@ def open_files(_: Subject) -> Finding:
     return Finding("open files", OK, found)
 
 
+def load(_: Subject) -> Finding:
+    """Whether other programs keep the processors busy, so that what is measured is too slow."""
+    if not hasattr(os, "getloadavg"):  # Windows
+        return Finding("load", OK, "This system does not say how busy it is.")
+    busy, cores = os.getloadavg()[0], os.cpu_count() or 1
+    found = f"In the last minute, {busy:.1f} programs wanted one of the {cores} cores at a time."
+    if busy > cores / 2:
+        remedy = "What is measured below is too slow; measure again when they have ended."
+        return Finding("load", ATTENTION, found, remedy)
+    return Finding("load", OK, found)
+
+
 def clock(_: Subject) -> Finding:
     """Whether the clocks go, and the wall clock is set."""
     before = time.monotonic()

@@ -1,6 +1,7 @@
 """Which Python, TensorFlow and Keras, and how this TensorFlow computes on a CPU."""
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import sys
@@ -62,6 +63,14 @@ def version_of(distribution: str) -> Optional[str]:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def tensorboard(_: Subject) -> Finding:
+    """Whether TensorBoard is there, which TensorFlow 2.21 does not bring any more."""
+    if importlib.util.find_spec("tensorboard") is None:
+        found = "TensorBoard is not installed, and training writes its logs by it."
+        return Finding("TensorBoard", FAILURE, found, "pip install tensorboard.")
+    return Finding("TensorBoard", OK, f"TensorBoard is {version_of('tensorboard')}.")
 
 
 def onednn(_: Subject) -> Finding:

@@ -23,6 +23,7 @@ class Check(NamedTuple):
 CHECKS = (
     Check(software.python, needs_tensorflow=False),
     Check(software.tensorflow, needs_tensorflow=False),
+    Check(software.tensorboard, needs_tensorflow=False),
     Check(gpu.devices),
     Check(software.onednn, needs_tensorflow=False),
     Check(software.bfloat16),
@@ -32,6 +33,7 @@ CHECKS = (
     Check(place.cache),
     Check(place.open_files, needs_tensorflow=False),
     Check(place.clock, needs_tensorflow=False),
+    Check(place.load, needs_tensorflow=False),
     Check(images.prepared, needs_tensorflow=False),
     Check(images.views),
 )
