@@ -1,6 +1,7 @@
 """Disks, folders, open files and the clock."""
 
 import functools
+import os
 import shutil
 import tempfile
 import time

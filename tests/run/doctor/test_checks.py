@@ -104,7 +104,7 @@ def test_a_workdir_on_a_disk_that_refuses(tmp_path, monkeypatch):
 
 def test_a_workdir_of_others_is_bad_input(tmp_path):
     (tmp_path / "holiday.jpg").write_text("")
-    with pytest.raises(ValueError, match="--workdir=.*holiday.jpg"):
+    with pytest.raises(ValueError, match=r"--workdir=.*holiday\.jpg"):
         place.workdir(subject(workdir=str(tmp_path)))
 
 
