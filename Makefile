@@ -1,6 +1,7 @@
 # make quickstart   own environment, train on real images, export, evaluate (5 to 8 minutes, 2 cores)
 # make test         own environments: all tests, and a part of them on the other stack
 #                   STACK=classic or current chooses the stack (scripts/make_venv.sh); auto by the Python it finds
+# make gpu          .venv-gpu, with TensorFlow's CUDA packages (docs/gpu.md); not yet tried on a GPU
 # make bench        measurements beside other libraries, into benchmarks/RESULTS.md
 # make lint         ruff, as .ci/run has it
 
@@ -12,7 +13,7 @@ PYTEST := -m pytest -n auto --maxprocesses 4 --dist worksteal
 ON_BOTH_STACKS := tests/method tests/networks tests/augment tests/files tests/data/images tests/data/pipeline \
 	tests/evaluation/test_exporting.py tests/run/test_train.py tests/test_stacks.py
 
-.PHONY: quickstart test test-current bench lint format lock clean
+.PHONY: quickstart test test-current gpu bench lint format lock clean
 
 quickstart: .venv/ready
 	$(PYTHON) -m tools.quickstart --flagfile=flags/quickstart.cfg --workdir=runs/quickstart
@@ -23,6 +24,9 @@ test: .venv/ready
 
 test-current: .venv-current/ready
 	.venv-current/bin/python $(PYTEST) $(ON_BOTH_STACKS)
+
+gpu: .venv-gpu/ready
+	.venv-gpu/bin/python -m tools.doctor --steps=0
 
 bench: .venv/ready .venv-bench/ready
 	$(PYTHON) -m benchmarks.bench --output=benchmarks/RESULTS.md
@@ -41,6 +45,14 @@ format: .venv/ready
 .venv-current/ready: requirements-current.txt scripts/make_venv.sh
 	sh scripts/make_venv.sh .venv-current current
 
+# The version of TensorFlow is that of the environment; only what its extra names comes on top.
+.venv-gpu/ready: requirements.txt requirements-current.txt scripts/make_venv.sh
+	sh scripts/make_venv.sh .venv-gpu $(STACK)
+	rm .venv-gpu/ready
+	version=$$(.venv-gpu/bin/python -c "import importlib.metadata as m; print(m.version('tensorflow'))"); \
+	.venv-gpu/bin/python -m pip install --quiet --disable-pip-version-check "tensorflow[and-cuda]==$$version"
+	touch .venv-gpu/ready
+
 .venv-bench/ready: benchmarks/requirements.txt scripts/make_bench_venv.sh .venv/ready
 	sh scripts/make_bench_venv.sh
 
@@ -50,4 +62,4 @@ lock:
 	uv pip compile --universal --python-version 3.10 --no-header --no-annotate requirements-current.in -o requirements-current.txt
 
 clean:
-	rm -rf .venv .venv-current .venv-uv .pytest_cache .ruff_cache
+	rm -rf .venv .venv-current .venv-gpu .venv-uv .pytest_cache .ruff_cache

@@ -12,6 +12,7 @@ from msbreg_tf.run.doctor import gpu, software, steps, table
 from msbreg_tf.run.doctor.finding import ATTENTION, FAILURE, OK, Finding
 
 TINY = ("--encoder_width=4", "--stem=cifar", "--batch_size=16", "--split=test", "--epochs=2")
+TINY += ("--warmup_epochs=0",)
 
 
 def run_tool(*flags, **arguments):
