@@ -4,12 +4,12 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator
 
-from msbreg_tf.commands.cli import Command
+from msbreg_tf.commands import cli
 from msbreg_tf.commands.paths import check_export, check_images
-from msbreg_tf.errors import RunFailedError, one_line
+from msbreg_tf.errors import RunFailedError, note, one_line
 from msbreg_tf.evaluation.settings import CacheSettings
 from msbreg_tf.files.workdir import checked_path
-from msbreg_tf.run.config import PARTS, Config
+from msbreg_tf.run.config import PARTS, Config, config_from_settings
 from msbreg_tf.run.doctor import gpu, software, steps, table
 from msbreg_tf.run.doctor.finding import FAILURE, Finding, Subject
 from msbreg_tf.settings import Settings, setting
@@ -33,7 +33,7 @@ class DoctorSettings(Settings):
 
 
 def _run(own: DoctorSettings, cache: CacheSettings, *parts: Settings) -> None:
-    config = Config(*parts)
+    config = _recipe(Config(*parts))
     check_images(config.data.dataset, config.data.data_dir)
     if config.run.init_from:
         check_export(config.run.init_from, "init_from")
@@ -47,6 +47,17 @@ def _run(own: DoctorSettings, cache: CacheSettings, *parts: Settings) -> None:
     if failed:
         raise RunFailedError(f"training can't run as asked: see {', '.join(failed)} above.")
     print("Training can run here.")
+
+
+def _recipe(given: Config) -> Config:
+    """What the flags give or, if that is no recipe at all, the quickstart's, which is short."""
+    defaults = Config()
+    if given.result_settings() != defaults.result_settings():
+        return given
+    note("the flags name no recipe, so the quickstart's is tried.")
+    quick, _ = cli.read_flags(cli.Command(PARTS, _run), ["doctor", "--recipe=quickstart"])
+    own = {k: v for k, v in given.settings().items() if v != defaults.settings()[k]}
+    return config_from_settings({**Config(*quick).settings(), **own})
 
 
 def _findings(subject: Subject, num_steps: int) -> Iterator[Finding]:
@@ -85,4 +96,4 @@ def _leave_gpus_alone() -> None:
         tf.config.set_visible_devices([], "GPU")
 
 
-COMMAND = Command((DoctorSettings, CacheSettings, *PARTS), _run)
+COMMAND = cli.Command((DoctorSettings, CacheSettings, *PARTS), _run)

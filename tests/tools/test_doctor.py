@@ -85,6 +85,18 @@ def test_settings_reach_the_checks_and_the_steps(run_command, checks, monkeypatc
     assert len(asked) == 1
 
 
+def test_without_a_recipe_it_is_the_quickstarts(run_command, checks, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(steps, "findings", lambda subject, _: asked.append(subject.config) or [])
+    checks(Finding("clock", OK, "It goes."))
+    run_command(doctor.COMMAND, workdir=str(tmp_path / "run"), keep_checkpoints=9)
+    run_command(doctor.COMMAND, image_size=64)
+    quick, own = asked
+    assert (quick.network.encoder_width, quick.optimizer.epochs) == (16, 12)
+    assert (quick.run.workdir, quick.run.keep_checkpoints) == (str(tmp_path / "run"), 9)
+    assert (own.network.encoder_width, own.data.image_size) == (64, 64)
+
+
 def test_a_check_that_breaks_is_a_finding(run_command, monkeypatch, capsys):
     def broken(subject):
         raise PermissionError(13, "Permission denied")

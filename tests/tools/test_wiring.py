@@ -317,6 +317,7 @@ SHARED = test_shared_flags_and_the_vote
 ELSEWHERE = {  # whose settings have tests of their own
     "msbreg_tf.train": "tests/test_wiring*.py",
     "tools.compare": "tests/tools/test_compare.py",
+    "tools.doctor": "tests/tools/test_doctor.py",
     "tools.parity": "tests/run/test_parity.py",
     "tools.preview_views": "tests/tools/test_preview_views.py",
     "tools.quickstart": "tests/test_wiring*.py",

@@ -76,12 +76,12 @@ def tensorboard(_: Subject) -> Finding:
 def onednn(_: Subject) -> Finding:
     """Whether oneDNN does the convolutions on CPUs."""
     if os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1").lower() in ("1", "true"):
-        return Finding("oneDNN", OK, "oneDNN is on; it does the convolutions on CPUs.")
+        return Finding("oneDNN", OK, "TensorFlow uses oneDNN for what it computes on CPUs.")
     return Finding(
         "oneDNN",
         ATTENTION,
-        "oneDNN is off (TF_ENABLE_ONEDNN_OPTS), and a step on a CPU takes several times as long.",
-        "Unset that variable.",
+        "TensorFlow is told not to use oneDNN, and a step on a CPU takes several times as long.",
+        "Unset TF_ENABLE_ONEDNN_OPTS.",
     )
 
 
