@@ -2,6 +2,7 @@
 # make test         own environments: all tests, a part of them on the other stack, and the site
 #                   STACK=classic or current chooses the stack (scripts/make_venv.sh); auto by the Python it finds
 # make docs         the documentation as a site, into site/; a dead link fails
+# make gpu          .venv-gpu, with TensorFlow's CUDA packages (docs/gpu.md); not yet tried on a GPU
 # make bench        measurements beside other libraries, into benchmarks/RESULTS.md
 # make lint         ruff, as .ci/run has it
 
@@ -14,7 +15,7 @@ ON_BOTH_STACKS := tests/method tests/networks tests/augment tests/files tests/da
 	tests/evaluation/test_exporting.py tests/run/test_train.py tests/test_stacks.py \
 	tests/test_docs.py::test_the_python_for_keras_3_runs
 
-.PHONY: quickstart test test-current docs bench lint format lock clean
+.PHONY: quickstart test test-current docs gpu bench lint format lock clean
 
 quickstart: .venv/ready
 	$(PYTHON) -m tools.quickstart --flagfile=flags/quickstart.cfg --workdir=runs/quickstart
@@ -30,6 +31,9 @@ test-current: .venv-current/ready
 docs: .venv-docs/ready
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict --clean
 	@echo "The documentation is in site/index.html."
+
+gpu: .venv-gpu/ready
+	.venv-gpu/bin/python -m tools.doctor --steps=0
 
 bench: .venv/ready .venv-bench/ready
 	$(PYTHON) -m benchmarks.bench --output=benchmarks/RESULTS.md
@@ -51,6 +55,14 @@ format: .venv/ready
 .venv-docs/ready: docs/requirements.txt scripts/make_venv.sh
 	sh scripts/make_venv.sh .venv-docs docs
 
+# The version of TensorFlow is that of the environment; only what its extra names comes on top.
+.venv-gpu/ready: requirements.txt requirements-current.txt scripts/make_venv.sh
+	sh scripts/make_venv.sh .venv-gpu $(STACK)
+	rm .venv-gpu/ready
+	version=$$(.venv-gpu/bin/python -c "import importlib.metadata as m; print(m.version('tensorflow'))"); \
+	.venv-gpu/bin/python -m pip install --quiet --disable-pip-version-check "tensorflow[and-cuda]==$$version"
+	touch .venv-gpu/ready
+
 .venv-bench/ready: benchmarks/requirements.txt scripts/make_bench_venv.sh .venv/ready
 	sh scripts/make_bench_venv.sh
 
@@ -61,4 +73,4 @@ lock:
 	uv pip compile --universal --python-version 3.9 --no-header --no-annotate docs/requirements.in -o docs/requirements.txt
 
 clean:
-	rm -rf .venv .venv-current .venv-docs .venv-uv site .pytest_cache .ruff_cache
+	rm -rf .venv .venv-current .venv-docs .venv-gpu .venv-uv site .pytest_cache .ruff_cache

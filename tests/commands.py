@@ -3,6 +3,7 @@
 from msbreg_tf.commands import (
     compare,
     data_service,
+    doctor,
     embed,
     evaluate,
     parity,
@@ -15,6 +16,7 @@ COMMANDS = {
     "msbreg_tf.train": COMMAND,
     "tools.compare": compare.COMMAND,
     "tools.data_service": data_service.COMMAND,
+    "tools.doctor": doctor.COMMAND,
     "tools.embed": embed.COMMAND,
     "tools.finetune": evaluate.command("finetune"),
     "tools.geometry": evaluate.command("geometry"),

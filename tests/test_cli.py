@@ -127,7 +127,15 @@ def test_help_needs_no_tensorflow_and_no_valid_flags():
     assert result.returncode == 0
     assert "--lambda_s (default: 0.004)" in result.stdout
     code = "import sys, tools.{0}, msbreg_tf.commands.{0}; print('tensorflow' in sys.modules)"
-    for tool in ("compare", "embed", "parity", "quickstart", "preview_views", "data_service"):
+    for tool in (
+        "compare",
+        "embed",
+        "parity",
+        "quickstart",
+        "preview_views",
+        "data_service",
+        "doctor",
+    ):
         done = subprocess.run(
             [sys.executable, "-c", code.format(tool)],
             cwd=ROOT,

@@ -34,6 +34,9 @@ SUBCOMMANDS = {
     "quickstart": Subcommand(
         "quickstart", "msbreg_tf.commands.quickstart", "train on the shipped images, compare"
     ),
+    "doctor": Subcommand(
+        "doctor", "msbreg_tf.commands.doctor", "can this machine train, how fast, what is amiss"
+    ),
     "views": Subcommand(
         "preview_views", "msbreg_tf.commands.preview_views", "draw the views of your images"
     ),

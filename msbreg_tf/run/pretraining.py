@@ -180,6 +180,23 @@ class Run:
         if done != self.length.total_steps:
             raise RunFailedError(f"the images ended at step {done} of {self.length.total_steps}.")
 
+    def rehearse(self, steps: int, watch: keras.callbacks.Callback) -> None:
+        """Trains some of the steps, as `fit` would but for what follows them, to measure them.
+
+        Args:
+          steps: how many, at most those that are left.
+          watch: is called after every step.
+        """
+        installed = [*self._callbacks(), watch]
+        steps = min(steps, self.length.total_steps - self.first_step)
+        try:
+            with self._views() as views:
+                self.model.fit(views, steps_per_epoch=steps, verbose=0, callbacks=installed)
+        finally:
+            for callback in installed:
+                if hasattr(callback, "close"):
+                    callback.close()
+
     def export(self) -> str:
         """Writes export/<step>, if this is the chief; returns its folder when it is written."""
         step = self.length.total_steps

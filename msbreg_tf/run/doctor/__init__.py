@@ -1,0 +1,1 @@
+"""Whether this machine can train a recipe, and how fast: small checks, and a few real steps."""
