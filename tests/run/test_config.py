@@ -56,5 +56,5 @@ def test_settings_round_trip():
 def test_only_paths_devices_and_checkpoints_leave_the_result_alone():
     names = Config().result_settings()
     assert not names.keys() & {"workdir", "data_dir", "checkpoint_every", "strategy", "cpu_devices"}
-    assert {"seed", "lambda_s", "batch_size", "image_size", "epochs", "log_every"} <= names.keys()
+    assert {"seed", "lambda_s", "batch_size", "image_size", "epochs"} <= names.keys()
     assert "accumulate_steps" in names

@@ -6,26 +6,36 @@ import tensorflow as tf
 
 from msbreg_tf.files.metrics_file import MetricsFile
 from msbreg_tf.run.callbacks import monitors
-from msbreg_tf.run.callbacks.monitors import LogMetrics, PeriodicKNN, Progress, TensorBoardLog
+from msbreg_tf.run.callbacks.monitors import (
+    LogMetrics,
+    LogSchedule,
+    PeriodicKNN,
+    Progress,
+    TensorBoardLog,
+)
 from tests.tiny import SIZE, tiny_model, tiny_views
 
 
 def test_metrics_are_the_steps_own_not_running_means(tmp_path):
     file = MetricsFile(str(tmp_path / "metrics.jsonl"))
     model = tiny_model()
-    model.fit(tiny_views(steps=4), verbose=0, callbacks=[LogMetrics(file, 2, steps_per_epoch=2)])
+    model.fit(tiny_views(steps=4), verbose=0, callbacks=[LogMetrics(file, LogSchedule(2, 4), 2)])
     lines = file.read()
-    assert [(line["step"], line["epoch"]) for line in lines] == [(2, 1.0), (4, 2.0)]
+    assert [(line["step"], line["epoch"]) for line in lines] == [(1, 0.5), (2, 1.0), (4, 2.0)]
 
     twin = tiny_model()
     losses = [float(twin.train_step(views)["loss"]) for views in tiny_views(steps=4)]
-    np.testing.assert_allclose([line["loss"] for line in lines], losses[1::2], rtol=1e-4)
+    np.testing.assert_allclose(
+        [line["loss"] for line in lines], [losses[0], *losses[1::2]], rtol=1e-4
+    )
 
 
 def test_tensorboard_holds_terms_rate_spectrum_views_and_throughput(tmp_path):
     images = np.zeros([8, SIZE, SIZE, 3], np.uint8)
     views = next(iter(tiny_views(seed=9))).numpy()
-    callback = TensorBoardLog(str(tmp_path), 1, 2, batch_size=8, probe=(images, views))
+    callback = TensorBoardLog(
+        str(tmp_path), LogSchedule(1, 4), 2, batch_size=8, probe=(images, views)
+    )
     tiny_model().fit(tiny_views(steps=4), verbose=0, callbacks=[callback])
     steps = {}
     (path,) = glob.glob(str(tmp_path / "events*"))
@@ -58,9 +68,9 @@ def test_progress_estimates_from_the_steps_after_the_second(capsys, monkeypatch)
 
 
 def test_durations_in_words():
-    assert monitors._duration(59.6) == "1 min 00 s"
-    assert monitors._duration(989) == "16 min 29 s"
-    assert monitors._duration(3 * 3600 + 5 * 60 + 40) == "3 h 05 min"
+    assert monitors.duration(59.6) == "1 min 00 s"
+    assert monitors.duration(989) == "16 min 29 s"
+    assert monitors.duration(3 * 3600 + 5 * 60 + 40) == "3 h 05 min"
 
 
 def test_periodic_knn_classifies_the_test_images_by_the_train_images(tmp_path):
