@@ -32,17 +32,22 @@ def u(**values):
     return {name: tf.constant([[value]], tf.float32) for name, value in values.items()}
 
 
+def number(tensor):
+    """The one number of a tensor of any rank."""
+    return np.asarray(tensor).item()
+
+
 def test_every_jitter_strength_is_that_of_its_own_name():
     low = jitter.parameters(
         SETTINGS, u(jitter=0.119, brightness=0, contrast=0, saturation=0, hue=0, order=0.99)
     )
-    got = [float(low.brightness), float(low.contrast), float(low.saturation), float(low.turn)]
+    got = [number(each) for each in (low.brightness, low.contrast, low.saturation, low.turn)]
     assert got == pytest.approx([1 - 0.13, 1 - 0.14, 1 - 0.15, -0.16])
-    assert int(low.order) == 23
+    assert number(low.order) == 23
     middle = u(jitter=0.0, brightness=0.75, contrast=0.5, saturation=0.5, hue=0.5, order=0)
-    assert float(jitter.parameters(SETTINGS, middle).brightness) == pytest.approx(1 + 0.13 / 2)
+    assert number(jitter.parameters(SETTINGS, middle).brightness) == pytest.approx(1 + 0.13 / 2)
     off = jitter.parameters(SETTINGS, {**middle, **u(jitter=0.121)})
-    assert (float(off.brightness), float(off.turn)) == (1.0, 0.0)
+    assert (number(off.brightness), number(off.turn)) == (1.0, 0.0)
 
 
 def test_probabilities_and_thresholds():
@@ -50,14 +55,14 @@ def test_probabilities_and_thresholds():
     assert not bool(flip.is_flipped(SETTINGS, u(flip=0.111)))
     assert bool(grey.parameters(SETTINGS, u(grey=0.169)))
     assert not bool(grey.parameters(SETTINGS, u(grey=0.171)))
-    inverted = [float(solarize.parameters(SETTINGS, u(solarize=x))) for x in (0.189, 0.191)]
+    inverted = [number(solarize.parameters(SETTINGS, u(solarize=x))) for x in (0.189, 0.191)]
     assert inverted == pytest.approx([0.21 * 255, 255])
 
 
 def test_sigma_runs_from_the_smallest_to_the_largest():
-    sigmas = [float(blur.sigma(SETTINGS, u(blur=0.179, sigma=x))) for x in (0, 0.5, 0.999)]
+    sigmas = [number(blur.sigma(SETTINGS, u(blur=0.179, sigma=x))) for x in (0, 0.5, 0.999)]
     assert sigmas == pytest.approx([0.5, 1.0, 1.499])
-    assert float(blur.sigma(SETTINGS, u(blur=0.181, sigma=0.5))) == pytest.approx(0.01)
+    assert number(blur.sigma(SETTINGS, u(blur=0.181, sigma=0.5))) == pytest.approx(0.01)
 
 
 def test_a_crop_has_its_area_and_its_ratio():
@@ -67,7 +72,7 @@ def test_a_crop_has_its_area_and_its_ratio():
         **u(top=0.0, left=0.999),
     }
     boxes = crop.crop_boxes(SETTINGS, uniforms, tf.constant(1000.0), tf.constant(1000.0))
-    top, left, height, width = (int(part) for part in boxes)
+    top, left, height, width = (int(number(part)) for part in boxes)
     assert height * width == pytest.approx(0.45 * 1000**2, rel=2e-3)
     assert width / height == pytest.approx(math.sqrt(2.0), rel=2e-3)
     assert (top, left) == (0, 1000 - width)
@@ -87,7 +92,7 @@ def test_columns_are_disjoint_and_cover_a_row():
     assert covered == list(range(num_draws()))
     row = tf.range(float(num_draws()))[tf.newaxis, tf.newaxis]
     assert uniforms_of("crop", row)["area"].shape == (1, 1, crop.TRIES)
-    assert float(uniforms_of("blur", row)["sigma"]) == columns()["blur"].start + 1
+    assert number(uniforms_of("blur", row)["sigma"]) == columns()["blur"].start + 1
 
 
 @dataclasses.dataclass(frozen=True)

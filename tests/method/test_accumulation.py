@@ -72,7 +72,7 @@ def test_sums_go_in_the_order_of_the_rows():
         tf.constant(0),
         4,
     )
-    assert float(gradients[0]) == 0.0
+    assert gradients[0].numpy().tolist() == [0.0]
     assert float(values["first"]) == (0 + 1 + 2 + 3) / 4
 
 

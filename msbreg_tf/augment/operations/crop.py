@@ -1,6 +1,7 @@
 """Random resized crop: which part of the image a view shows."""
 
-import numpy as np
+import math
+
 import tensorflow as tf
 
 from msbreg_tf.augment.operations.operation import (
@@ -36,7 +37,7 @@ def crop_boxes(
     """
     area = uniform_in(settings.crop_area_min, settings.crop_area_max, u["area"])
     pixels = height * width * area  # [B, K, tries]
-    log_ratio = np.log(settings.crop_ratio_max)
+    log_ratio = math.log(settings.crop_ratio_max)  # NumPy 2 would make float64 of it all
     ratio = tf.exp(uniform_in(-log_ratio, log_ratio, u["log_ratio"]))
     heights = tf.round(tf.sqrt(pixels / ratio))  # [B, K, tries]
     widths = tf.round(tf.sqrt(pixels * ratio))

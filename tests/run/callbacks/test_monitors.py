@@ -19,7 +19,8 @@ from tests.tiny import SIZE, tiny_model, tiny_views
 def test_metrics_are_the_steps_own_not_running_means(tmp_path):
     file = MetricsFile(str(tmp_path / "metrics.jsonl"))
     model = tiny_model()
-    model.fit(tiny_views(steps=4), verbose=0, callbacks=[LogMetrics(file, LogSchedule(2, 4), 2)])
+    log = LogMetrics(file, LogSchedule(2, 4), 2)
+    model.fit(tiny_views(steps=4), verbose=0, callbacks=[log])
     lines = file.read()
     assert [(line["step"], line["epoch"]) for line in lines] == [(1, 0.5), (2, 1.0), (4, 2.0)]
 
