@@ -50,7 +50,7 @@ def main(export: str, output: str) -> None:
             if is_same:
                 draw.rectangle(box, outline=(0, 170, 80), width=2)
             picture.paste(tile, (x + 2, label * TILE + 2))
-    picture.save(output, optimize=True)
+    picture.quantize(256).save(output, optimize=True)
 
 
 if __name__ == "__main__":

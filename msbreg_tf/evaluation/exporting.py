@@ -32,7 +32,7 @@ PREPROCESSING = (
 )
 
 LOADS_IN = (
-    "TensorFlow 2.15 and newer: tf.saved_model.load, or keras.layers.TFSMLayer",
+    "TensorFlow 2.15 and newer: tf.saved_model.load; in Keras 3 also keras.layers.TFSMLayer",
     "Keras 2: TensorFlow 2.15, or tf_keras beside a newer TensorFlow; not Keras 3",
 )
 Answer = Callable[[tf.Tensor], dict[str, tf.Tensor]]
