@@ -156,8 +156,9 @@ def coverage(card: Card, built: Sequence[str]) -> str:
     if any(number // 10 == major and number % 10 <= minor for number in numbers):
         return ""
     what = f"{card.name} has compute capability {major}.{minor}"
-    if 10 * major + minor < min(numbers):
-        return f"{what}, older than this TensorFlow was built for: it will not be used."
+    ptx = [number for name, number in zip(built, numbers) if name.startswith("compute")]
+    if 10 * major + minor < min(ptx, default=1000):
+        return f"{what}, for which this TensorFlow has no code: it will not be used."
     text = f"{what}, newer than this TensorFlow was built for"
     if major >= 12:  # RTX 50xx: tensorflow/tensorflow issues 99592 and 101746
         return (

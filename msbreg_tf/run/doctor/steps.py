@@ -122,11 +122,10 @@ def fits(trials: Mapping[str, Trial], total: Optional[int]) -> Finding:
 def largest_batch(trial: Trial, total: int) -> int:
     """The images of all replicas together that `total` bytes hold, safely.
 
-    Each GPU has memory of its own; replicas on a CPU share it.
+    With several GPUs the bytes are those of each: R times as many hold R times as many images.
     """
-    shares = trial.replicas if trial.on_gpu else 1
-    growth = max(trial.peak_bytes - trial.base_bytes, 1) / (trial.batch_size / shares)
-    most = int(max(_SAFE * total - trial.base_bytes, 0) / growth) * shares
+    growth = max(trial.peak_bytes - trial.base_bytes, 1) / trial.batch_size
+    most = int(max(_SAFE * total - trial.base_bytes, 0) / growth)
     return most - most % trial.replicas
 
 

@@ -158,13 +158,14 @@ def test_few_open_files():
         "from msbreg_tf.run.doctor import place;"
         "print(place.open_files(None).state, place.open_files(None).line())"
     )
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for limit, state in ((1023, ATTENTION), (1024, OK)):
         done = subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True,
             text=True,
             check=True,
-            preexec_fn=lambda n=limit: resource.setrlimit(resource.RLIMIT_NOFILE, (n, n)),
+            preexec_fn=lambda n=limit: resource.setrlimit(resource.RLIMIT_NOFILE, (n, hard)),
         )
         assert done.stdout.startswith(f"{state} ")
         assert f"{limit:,} files may be open at once." in done.stdout

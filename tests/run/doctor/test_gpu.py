@@ -133,6 +133,8 @@ def test_all_is_there_and_no_card_is_seen():
         ((10, 0), CURRENT, "the driver compiles every operation at its first use"),
         ((12, 0), CURRENT, "others reported"),
         ((12, 0), CLASSIC, "others reported"),
+        ((7, 0), {"cuda_compute_capabilities": ["sm_50", "compute_75"]}, "it will not be used"),
+        ((7, 0), {"cuda_compute_capabilities": ["sm_60"]}, "it will not be used"),
         (None, CLASSIC, ""),
     ],
 )
