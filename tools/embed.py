@@ -3,7 +3,7 @@ r"""Embeds a folder of images: one file with their paths and embeddings.
     python -m tools.embed --saved_model=runs/mine/export/STEP --data_dir=~/pictures \
         --output=pictures.npz
 
-The folder may be nested; JPEG, PNG, BMP and GIF images of any size. Broken files are left out and
+The folder may be nested; images of any size in any common format. Broken files are left out and
 named at the end. Start the same command again after an interruption, and it continues. To read it:
 
     arrays = np.load("pictures.npz"); arrays["paths"], arrays["embeddings"]
