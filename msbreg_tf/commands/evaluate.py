@@ -47,7 +47,8 @@ def _check_paths(given: Mapping[str, Any]) -> None:
       ValueError: no such export or images, or a result that could not be recorded.
     """
     check_export(given["saved_model"])
-    check_images(given["dataset"], given["data_dir"])
+    if "dataset" in given:
+        check_images(given["dataset"], given["data_dir"])
     from msbreg_tf.evaluation.results.log import default_results_path
 
     check_new_file("results", given["results"] or default_results_path(given["saved_model"]))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from msbreg_tf.commands import cli, evaluate
+from msbreg_tf.errors import RunFailedError
 from msbreg_tf.evaluation.protocols import table
 from msbreg_tf.evaluation.protocols.protocol import Measurement, Protocol, Report
 from msbreg_tf.evaluation.results.log import read_results
@@ -61,16 +62,20 @@ def test_a_new_protocol_is_known_to_flags_help_stamp_and_record(tmp_path, capsys
 
 def test_the_result_is_shown_before_it_is_recorded(tmp_path, capsys, monkeypatch):
     """So that a results file that can't be written costs the record and not the value."""
+    folder = tmp_path / "results"
+
+    def measure_while_somebody_takes_the_place(settings, subject):
+        folder.write_text("")
+        return Report("the value", [Measurement({"x": 1.0}, {"name": "norm"})])
+
     row = Protocol(
-        NormSettings,
-        (ExportSettings, RecordSettings),
-        lambda settings, subject: Report("the value", [Measurement({"x": 1.0}, {"name": "norm"})]),
+        NormSettings, (ExportSettings, RecordSettings), measure_while_somebody_takes_the_place
     )
     monkeypatch.setitem(table.PROTOCOLS, "norm", row)
     export = save_tiny(tmp_path / "first", metadata={"image_size": 32})
     command = evaluate.command("norm")
-    argv = ["norm", f"--saved_model={export}", "--results=/dev/null/results.jsonl"]
+    argv = ["norm", f"--saved_model={export}", f"--results={folder}/results.jsonl"]
     settings, _ = cli.read_flags(command, argv)
-    with pytest.raises(ValueError, match=r"--results=/dev/null/results\.jsonl: can't be written"):
+    with pytest.raises(RunFailedError, match=r"--results=.*results\.jsonl: can't be written"):
         command.run(*settings)
     assert capsys.readouterr().out == "the value\n"

@@ -11,6 +11,7 @@ What a person would see is decoded: the orientation that EXIF gives is applied. 
 import functools
 import io
 import warnings
+from typing import Union
 
 import numpy as np
 import tensorflow as tf
@@ -239,7 +240,9 @@ def _is_of_pillow(start: bytes) -> bool:
     )
 
 
-def _by_pillow(contents: bytes, megapixels: float) -> np.ndarray:
+def _by_pillow(contents: Union[bytes, np.ndarray], megapixels: float) -> np.ndarray:
+    if isinstance(contents, np.ndarray):  # a scalar of bytes, when TensorFlow runs eagerly
+        contents = contents.item()
     try:
         return _decode_by_pillow(contents, megapixels)
     except Exception as error:  # Pillow raises whatever a format's parser stumbles over

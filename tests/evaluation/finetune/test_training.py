@@ -15,7 +15,12 @@ from msbreg_tf.evaluation.features.exported import load_encoder
 from msbreg_tf.evaluation.features.keras_twin import load_keras_encoder
 from msbreg_tf.evaluation.finetune.model import FineTuner, saved_state
 from msbreg_tf.evaluation.finetune.settings import FineTuneSettings
-from msbreg_tf.evaluation.finetune.training import build_fine_tuner, fine_tune, open_splits
+from msbreg_tf.evaluation.finetune.training import (
+    accuracy_on,
+    build_fine_tuner,
+    fine_tune,
+    open_splits,
+)
 from msbreg_tf.files.checkpoints import Checkpoints
 from tests.evaluation.keras_exports import FEATURES, SIZE, save_keras_tiny, tiny_encoder
 
@@ -37,14 +42,16 @@ def coloured(per_class, *, seed=0, labels=range(CLASSES)):
 
 
 def settings_with(**changes):
-    return FineTuneSettings(**{"epochs": 4, "batch_size": 12, "encoder_lr": 0.05, **changes})
+    return FineTuneSettings(
+        **{"epochs": 4, "batch_size": 12, "classifier_lr": 0.05, "encoder_lr": 0.05, **changes}
+    )
 
 
 def run(folder, settings, encoder=None, **others):
     encoder = encoder or tiny_encoder()
     splits = open_splits(coloured(5), coloured(4, seed=1), settings)
-    result = fine_tune(encoder, splits, settings, image_size=SIZE, folder=str(folder), **others)
-    return result, encoder
+    model = fine_tune(encoder, splits, settings, image_size=SIZE, folder=str(folder), **others)
+    return accuracy_on(model, splits.test, splits.test_labels, image_size=SIZE), encoder
 
 
 def test_files_that_can_not_be_read_are_named_and_not_counted(tmp_path, capsys):

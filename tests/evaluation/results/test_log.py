@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from msbreg_tf.errors import RunFailedError
 from msbreg_tf.evaluation.features.exported import load_encoder
 from msbreg_tf.evaluation.results.log import (
     append_result,
@@ -98,7 +99,7 @@ def test_missing_file(path):
 
 def test_a_file_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match=r"--results=.*can't be written"):
+    with pytest.raises(RunFailedError, match=r"--results=.*can't be written"):
         append(str(tmp_path / "file" / "results.jsonl"))
 
 
