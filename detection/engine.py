@@ -68,6 +68,7 @@ def run(
         path = workdir.file("predictions.jsonl")
         if first < plan.steps and os.path.exists(path):  # they are of other weights
             os.remove(path)
+        model.transform.min_size = (given.test_size,)
         lines = predictions.predict(model, opened.test.pictures, path)
         values = scores.metrics(opened.layout, opened.test, lines)
         _report(values, stamp, weights, workdir, record)

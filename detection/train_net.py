@@ -6,11 +6,12 @@ r"""Fine-tunes a detector by Detectron2, as the paper does, and records its aver
         --config detection/configs/coco_fpn.yaml --num-gpus 8 \
         MODEL.WEIGHTS resnet50_detectron2.pkl OUTPUT_DIR runs/detectron2_coco
 
-Needs Detectron2, which PyPI does not have; docs/detection.md says how to install it. Names and values
-after the flags change the configuration. Detectron2 only warns of weights that it can't place, so
-this script counts them before the first step. The result is appended to OUTPUT_DIR/results.jsonl as
-protocol `detect`, beside which `tools.compare` shows Table 2; if the configuration was changed in
-anything that decides the result, as `detect-changed`. --resume continues an interrupted run.
+Needs Detectron2, which PyPI does not have; docs/detection.md says how to install it. Names and
+values after the flags change the configuration. Detectron2 only warns of weights that it can't
+place, so this script counts them before the first step. The result is appended to
+OUTPUT_DIR/results.jsonl as protocol `detect`, beside which `tools.compare` shows Table 2; if the
+configuration was changed in anything that decides the result, as `detect-changed`. --resume
+continues an interrupted run.
 """
 
 import os
@@ -88,8 +89,8 @@ def check_loaded(model, weights: str) -> None:
     lost = [name for name, tensor in tensors.items() if not _is_in(state, name, tensor)]
     if lost or len(tensors) != TENSORS:
         raise RunFailedError(
-            f"MODEL.WEIGHTS {weights}: {len(tensors) - len(lost)} of its {len(tensors)} tensors are "
-            f"in the model, expected {TENSORS} of {TENSORS}"
+            f"MODEL.WEIGHTS {weights}: of its {len(tensors)} tensors {len(tensors) - len(lost)} "
+            f"are in the model, expected {TENSORS} of {TENSORS}"
             + (f"; the first that is not: {lost[0]}" if lost else "")
             + ". Convert a ResNet-50 with tools.convert --to=detectron2."
         )

@@ -1,5 +1,6 @@
 """Tiny folders in VOC's and COCO's layout: photographs of the shipped sample on a canvas."""
 
+import functools
 import json
 import pathlib
 
@@ -26,13 +27,18 @@ def scene(number):
     canvas = Image.fromarray(np.full([CANVAS[1], CANVAS[0], 3], 90 + 10 * (number % 5), np.uint8))
     objects = []
     for half, kind in enumerate(rng.choice(list(KINDS), 2, replace=False)):
-        sprite = Image.open(SAMPLE / "test" / f"{KINDS[kind]}.png").convert("RGB")
+        sprite = _sprites(KINDS[kind])
         column = 32 * int(rng.integers(25))
         photo = sprite.crop((column, 0, column + 32, 32)).resize((SIDE, SIDE))
         left, top = 60 * half + int(rng.integers(20)), int(rng.integers(50))
         canvas.paste(photo, (left, top))
         objects.append((str(kind), left, top))
     return np.asarray(canvas), objects
+
+
+@functools.lru_cache
+def _sprites(kind):
+    return Image.open(SAMPLE / "test" / f"{kind}.png").convert("RGB")
 
 
 def write_voc(folder, *, train=6, test=4, pose=False):
@@ -99,7 +105,7 @@ def write_coco(folder, *, train=6, test=4, categories=None):
             {
                 "id": len(annotations) + 1,
                 "image_id": numbers[0] + 1,
-                "category_id": by_name[objects[0][0]] if objects[0][0] in by_name else 1,
+                "category_id": by_name.get(objects[0][0], 1),
                 "bbox": [0, 0, 60, CANVAS[1]],
                 "area": 60 * CANVAS[1],
                 "iscrowd": 1,
