@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 from typing import Any
 
@@ -134,6 +135,15 @@ def _weights(given: str) -> _Weights:
     return _Weights(path, sha256_of(path)[:16])
 
 
+def _card(weights: str) -> dict[str, Any]:
+    """What tools.convert noted beside the file of which export it is; empty without that."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        with open(f"{weights}.json", encoding="utf-8") as file:
+            card = json.load(file)
+        return {"export": card["order"]["export"], "step": card.get("step")}
+    return {}
+
+
 def _report(
     values: dict[str, float],
     stamp: dict[str, Any],
@@ -152,5 +162,6 @@ def _report(
             protocol=stamp,
             encoder=weights,
             run=record.run_name or os.path.basename(workdir.path),
+            details={"converted": _card(weights.path)},
         )
     print(f"Appended to {path}")

@@ -10,6 +10,8 @@ import json
 import os
 import sys
 
+_NEEDED = ("absl", "numpy", "PIL", "pycocotools", "safetensors", "torch", "torchvision", "tqdm")
+
 
 def _import_from(name: str, folder: str) -> None:
     """Makes `import name` mean this folder."""
@@ -24,6 +26,12 @@ def main(argument: str) -> None:
     """Runs a job; known errors end as one line with an exit code."""
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path.remove(here)  # Python puts it there, and run.py's siblings are no top-level modules
+    if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
+        sys.exit(
+            f"error: {sys.executable} lacks {', '.join(missing)}: install "
+            f"{os.path.join(here, 'requirements.txt')} there, or leave --python out after "
+            "`make detect`."
+        )
     job = json.loads(argument)
     _import_from("msbreg_tf", job["package"])
     _import_from("detection", here)

@@ -3,6 +3,7 @@
 from msbreg_tf.commands import (
     compare,
     data_service,
+    detect,
     doctor,
     embed,
     evaluate,
@@ -16,6 +17,7 @@ COMMANDS = {
     "msbreg_tf.train": COMMAND,
     "tools.compare": compare.COMMAND,
     "tools.data_service": data_service.COMMAND,
+    "tools.detect": detect.COMMAND,
     "tools.doctor": doctor.COMMAND,
     "tools.embed": embed.COMMAND,
     "tools.finetune": evaluate.command("finetune"),

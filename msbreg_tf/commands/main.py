@@ -46,6 +46,9 @@ SUBCOMMANDS = {
     "linear": Subcommand("linear_eval", _EVALUATE, "a linear classifier on its features", "linear"),
     "finetune": Subcommand("finetune", _EVALUATE, "a classifier from few labels", "finetune"),
     "svm": Subcommand("svm_eval", _EVALUATE, "VOC07's linear SVMs", "svm"),
+    "detect": Subcommand(
+        "detect", "msbreg_tf.commands.detect", "detection on VOC or COCO from its weights"
+    ),
     "compare": Subcommand("compare", "msbreg_tf.commands.compare", "several runs side by side"),
     "embed": Subcommand("embed", "msbreg_tf.commands.embed", "a folder of images to embeddings"),
     "parity": Subcommand("parity", "msbreg_tf.commands.parity", "do your devices train as one?"),
