@@ -109,7 +109,7 @@ def _plan(
     lessons, train, test = opened.lessons, opened.train, opened.test
     objects = sum(len(picture.labels) for picture in lessons)
     epochs = plan.steps * given.batch_size / len(lessons)
-    drops = ", ".join(map(str, plan.milestones))
+    drops = ", ".join(map(str, plan.milestones)) or "no step"
     lines = [
         f"{TASKS[opened.layout].network}; torchvision {torchvision.__version__} on {device}",
         f"weights   {weights}" + ("" if weights == RANDOM else ": 265 of 265 tensors"),

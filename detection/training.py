@@ -93,7 +93,7 @@ def _step(
         group["lr"] = rate
     losses = model(images, targets)
     loss = sum(losses.values())
-    values = {"loss": float(loss), **{name: float(part) for name, part in losses.items()}}
+    values = {"loss": loss.item(), **{name: part.item() for name, part in losses.items()}}
     if not math.isfinite(values["loss"]):
         parts = ", ".join(f"{name} {value:g}" for name, value in values.items())
         raise RunFailedError(

@@ -223,7 +223,8 @@ def schedule(given: DetectionTraining, task: Task) -> Schedule:
     warmup = given.warmup_steps
     if warmup is None:
         warmup = min(round(task.warmup_steps * more), int(steps * _LARGEST_WARMUP))
-    milestones = given.milestones or tuple(round(m * steps / task.steps) for m in task.milestones)
+    scaled = (round(milestone * steps / task.steps) for milestone in task.milestones)
+    milestones = given.milestones or tuple(m for m in scaled if 0 < m < steps)
     if given.milestones and (max(milestones) >= steps or list(milestones) != sorted(milestones)):
         text = ",".join(map(str, milestones))
         raise ValueError(

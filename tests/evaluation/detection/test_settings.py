@@ -34,6 +34,7 @@ def test_a_smaller_batch_has_more_steps_at_a_smaller_rate():
 def test_fewer_steps_keep_the_shape_and_flags_win():
     plan = schedule(DetectionTraining(steps=600), TASKS["voc"])
     assert (plan.lr, plan.warmup_steps, plan.milestones) == (0.02, 60, (450, 550))
+    assert schedule(DetectionTraining(steps=2), TASKS["voc"]).milestones == ()
     given = DetectionTraining(steps=600, lr=0.1, warmup_steps=0, milestones=(5, 7))
     plan = schedule(given, TASKS["voc"])
     assert (plan.lr, plan.warmup_steps, plan.milestones) == (0.1, 0, (5, 7))
