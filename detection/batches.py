@@ -74,9 +74,31 @@ class Lessons(Dataset):
 def lessons(
     pictures: Sequence[Picture], order: Order, workers: int, has_masks: bool
 ) -> Iterator[list]:
-    """The batches of `order`, read ahead by processes: a list of (image, target) each."""
-    data = Lessons(pictures, has_masks)
-    return iter(DataLoader(data, batch_sampler=order, num_workers=workers, collate_fn=list))
+    """The batches of `order`, read ahead by processes: a list of (image, target) each.
+
+    Raises:
+      RunFailedError: a picture can't be read.
+    """
+    data = _Forgiving(Lessons(pictures, has_masks))
+    for batch in DataLoader(data, batch_sampler=order, num_workers=workers, collate_fn=list):
+        for each in batch:
+            if isinstance(each, RunFailedError):
+                raise each
+        yield batch
+
+
+class _Forgiving(Dataset):
+    """Gives errors instead of raising them: of one that another process raises, PyTorch makes a
+    traceback of many lines."""
+
+    def __init__(self, data: Dataset):
+        self._data = data
+
+    def __getitem__(self, item):
+        try:
+            return self._data[item]
+        except RunFailedError as error:
+            return error
 
 
 def read_image(picture: Picture) -> torch.Tensor:

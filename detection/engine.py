@@ -56,8 +56,9 @@ def run(
         workdir.claim(
             Claim(
                 "detection",
-                {**stamp, "log_every": engine.log_every},
+                stamp,
                 {"weights": weights.fingerprint},
+                free={"log_every": engine.log_every},
             )
         )
         print(_plan(opened, plan, given, device, data.weights), flush=True)

@@ -12,6 +12,8 @@ from torch import nn
 from tqdm import tqdm
 
 from detection.batches import read_image
+from detection.stopping import stop_signals
+from msbreg_tf.errors import PreemptedError
 from msbreg_tf.evaluation.detection.pictures import Picture
 from msbreg_tf.evaluation.detection.voc_ap import Detections
 
@@ -29,11 +31,14 @@ def predict(model: nn.Module, pictures: Sequence[Picture], path: str) -> list[di
 
     Returns:
       the lines.
+
+    Raises:
+      PreemptedError: a signal asked to stop.
     """
     done = {line["name"]: line for line in _whole_lines(path)}
     device = next(model.parameters()).device
     model.eval()
-    with open(path, "a") as file, torch.inference_mode():
+    with open(path, "a") as file, torch.inference_mode(), stop_signals() as stop:
         for picture in tqdm(pictures, desc="measuring", unit="image", leave=False):
             if picture.name not in done:
                 (found,) = model([read_image(picture).to(device)])
@@ -41,6 +46,11 @@ def predict(model: nn.Module, pictures: Sequence[Picture], path: str) -> list[di
                 file.write(json.dumps(line) + "\n")
                 file.flush()
                 done[picture.name] = line
+            if stop:
+                raise PreemptedError(
+                    f"Stopped by signal {stop[0]} while measuring; what was found is kept. Start "
+                    "the same command again to continue."
+                )
     return [done[picture.name] for picture in pictures]
 
 

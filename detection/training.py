@@ -1,11 +1,8 @@
 """The fine-tuning: steps that depend on (seed, step) alone, checkpoints, and a polite end."""
 
-import contextlib
 import math
 import os
 import shutil
-import signal
-from collections.abc import Iterator
 from typing import Optional
 
 import torch
@@ -13,6 +10,7 @@ from torch import nn
 from tqdm import tqdm
 
 from detection import batches, models
+from detection.stopping import stop_signals
 from msbreg_tf.errors import PreemptedError, RunFailedError
 from msbreg_tf.evaluation.detection.opening import Opened
 from msbreg_tf.evaluation.detection.settings import DetectionEngine, DetectionTraining, Schedule
@@ -55,7 +53,7 @@ def fine_tune(
     order = batches.Order(len(pictures), given.batch_size, given.seed, first, schedule.steps)
     data = batches.lessons(pictures, order, engine.workers, opened.layout == "coco")
     model.train()
-    with _stop_signals() as stop, tqdm(
+    with stop_signals() as stop, tqdm(
         total=schedule.steps, initial=first, desc="fine-tuning", unit="step", leave=False
     ) as bar:  # fmt: skip
         for step, batch in enumerate(data, first):
@@ -104,19 +102,6 @@ def _step(
     loss.backward()
     optimizer.step()
     return values
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """A list that gets the number of a signal that asks to stop."""
-    asked: list[int] = []
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {n: signal.signal(n, lambda number, frame: asked.append(number)) for n in numbers}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _save(workdir: Workdir, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:

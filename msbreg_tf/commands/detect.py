@@ -37,6 +37,8 @@ def _run(*parts: Settings) -> None:
     opened = open_splits(data)
     settings.schedule(training, settings.TASKS[opened.layout])
     code = _run_engine(python, parts)
+    if -code in (signal.SIGTERM, signal.SIGINT):  # before there was anything to save
+        raise KeyboardInterrupt
     if code < 0:
         raise RunFailedError(
             f"the engine was ended by signal {-code}; 9 is usually too little memory, for which a "

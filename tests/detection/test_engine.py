@@ -142,6 +142,8 @@ def test_a_flipped_lesson_is_its_mirror_image(folders):
 class Oracle(torch.nn.Module):
     """Finds what the annotations say, as torchvision's detectors give it."""
 
+    interrupts = False
+
     def __init__(self, pictures, has_masks):
         super().__init__()
         self.parameter = torch.nn.Parameter(torch.zeros(1))
@@ -150,6 +152,8 @@ class Oracle(torch.nn.Module):
         ]
 
     def forward(self, images):
+        if self.interrupts:
+            os.kill(os.getpid(), signal.SIGTERM)
         (target,) = [t for image, t in self._targets if torch.equal(image, images[0])]
         found = {**target, "scores": torch.full([len(target["labels"])], 0.9)}
         if "masks" in target:
@@ -174,6 +178,12 @@ def test_who_finds_everything_has_100_percent(folders, tmp_path, layout):
     pathlib.Path(path).write_text(text[:-20])
     assert predictions.predict(oracle, pictures, path) == lines
     assert pathlib.Path(path).read_text() == text
+    # A signal ends it after the picture at hand, and that one is kept.
+    os.remove(path)
+    oracle.interrupts = True
+    with pytest.raises(PreemptedError, match="Stopped by signal 15 while measuring; what was fou"):
+        predictions.predict(oracle, pictures, path)
+    assert pathlib.Path(path).read_text() == text.splitlines(keepends=True)[0]
     # Of the second picture nothing is found.
     if layout == "coco":
         nothing = {**lines[1], "boxes": [], "labels": [], "scores": [], "masks": []}
@@ -264,6 +274,11 @@ def test_a_loss_that_is_not_finite_and_images_that_do_not_fit(folders, weights, 
     broken = type(second)(**{**vars(second), "path": str(tmp_path / "a.jpg")})
     with pytest.raises(RunFailedError, match=r"a\.jpg: it can't be decoded"):
         batches.read_image(broken)
+    for workers in (0, 1):
+        order = batches.Order(1, 1, 0, 0, 1)
+        with pytest.raises(RunFailedError, match=r"a\.jpg: it can't be decoded") as caught:
+            next(batches.lessons([broken], order, workers, has_masks=False))
+        assert "\n" not in str(caught.value)
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="--device=cuda: PyTorch sees no GPU"):
             models.chosen_device("cuda")

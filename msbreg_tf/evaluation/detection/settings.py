@@ -182,7 +182,9 @@ class DetectionEngine(Settings):
         2, "Processes that read images ahead; 0: none.", low=0, changes_result=False
     )
     checkpoint_every: int = setting(500, "Steps between checkpoints.", low=1, changes_result=False)
-    log_every: int = setting(20, "Steps between lines in metrics.jsonl.", low=1)
+    log_every: int = setting(
+        20, "Steps between lines in metrics.jsonl.", low=1, changes_result=False
+    )
 
 
 @dataclasses.dataclass(frozen=True)
