@@ -1,4 +1,9 @@
-"""The fine-tuning: steps that depend on (seed, step) alone, checkpoints, and a polite end."""
+"""The fine-tuning: steps that depend on (seed, step) alone, checkpoints, and a polite end.
+
+On a CPU an interrupted training ends with exactly the weights of an uninterrupted one: order,
+flips, sizes and regions of a step are drawn anew from (seed, step). On a GPU sums are taken in no
+fixed order, so two runs differ by rounding, interrupted or not.
+"""
 
 import math
 import os
@@ -33,10 +38,6 @@ def fine_tune(
 ) -> int:
     """Trains from the newest checkpoint, or from the beginning, to the last step.
 
-    On a CPU an interrupted training ends with exactly the weights of an uninterrupted one: order,
-    flips, sizes and regions of a step are drawn anew from (seed, step). On a GPU sums are taken in
-    no fixed order, so two runs differ by rounding, interrupted or not.
-
     Returns:
       the step at which it began.
 
@@ -53,9 +54,7 @@ def fine_tune(
     order = batches.Order(len(pictures), given.batch_size, given.seed, first, schedule.steps)
     data = batches.lessons(pictures, order, engine.workers, opened.layout == "coco")
     model.train()
-    with stop_signals() as stop, tqdm(
-        total=schedule.steps, initial=first, desc="fine-tuning", unit="step", leave=False
-    ) as bar:  # fmt: skip
+    with stop_signals() as stop, _bar(schedule.steps, first) as bar:
         for step, batch in enumerate(data, first):
             losses = _step(model, optimizer, batch, schedule.rate(step), given.seed, step)
             done = step + 1
@@ -67,11 +66,19 @@ def fine_tune(
             if is_last or stop or done % engine.checkpoint_every == 0:
                 _save(workdir, model, optimizer, done)
             if stop and not is_last:
-                raise PreemptedError(
-                    f"Stopped by signal {stop[0]} after step {done}, which is saved. Start the "
-                    "same command again to continue."
-                )
+                raise _stopped(stop[0], done)
     return first
+
+
+def _bar(steps: int, first: int) -> tqdm:
+    return tqdm(total=steps, initial=first, desc="fine-tuning", unit="step", leave=False)
+
+
+def _stopped(number: int, done: int) -> PreemptedError:
+    return PreemptedError(
+        f"Stopped by signal {number} after step {done}, which is saved. Start the same command "
+        "again to continue."
+    )
 
 
 def _step(
