@@ -2,6 +2,7 @@
 
 import functools
 import os
+import pickle
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -51,11 +52,13 @@ class Lessons(Dataset):
     """(number, flip) → image float32 [3, H, W] in 0–1, and its target as torchvision wants it."""
 
     def __init__(self, pictures: Sequence[Picture], has_masks: bool):
-        self._pictures, self._has_masks = pictures, has_masks
+        # As bytes: every look at a Python object copies its page into each process that reads.
+        self._pictures = [pickle.dumps(picture) for picture in pictures]
+        self._has_masks = has_masks
 
     def __getitem__(self, item: tuple[int, bool]):
         number, is_flipped = item
-        picture = self._pictures[number]
+        picture = pickle.loads(self._pictures[number])
         image, boxes = read_image(picture), picture.boxes
         masks = _masks(picture) if self._has_masks else None
         if is_flipped:

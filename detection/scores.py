@@ -33,7 +33,10 @@ def coco_metrics(test: Split, lines: Sequence[dict[str, Any]]) -> dict[str, floa
             if not found:
                 values |= {f"{called} {part} %": 0.0 for part in _PARTS}
                 continue
-            evaluation = COCOeval(truth, truth.loadRes([dict(entry) for entry in found]), kind)
+            # pycocotools takes an object's area from its box if it has one, from its mask if not.
+            left_out = "bbox" if kind == "segm" else "segmentation"
+            own = [{k: v for k, v in entry.items() if k != left_out} for entry in found]
+            evaluation = COCOeval(truth, truth.loadRes(own), kind)
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()

@@ -31,11 +31,7 @@ def _run(*parts: Settings) -> None:
     if record.results:
         check_new_file("results", record.results)
     python = _python(engine.python)
-
-    from msbreg_tf.evaluation.detection.opening import open_splits
-
-    opened = open_splits(data)
-    settings.schedule(training, settings.TASKS[opened.layout])
+    _check_annotations(data, training)
     code = _run_engine(python, parts)
     if -code in (signal.SIGTERM, signal.SIGINT):  # before there was anything to save
         raise KeyboardInterrupt
@@ -47,6 +43,18 @@ def _run(*parts: Settings) -> None:
         )
     if code:  # it has said why
         sys.exit(code)
+
+
+def _check_annotations(data: settings.DetectionData, training: settings.DetectionTraining) -> None:
+    """Reads all annotations, which COCO's need some GB for, and lets go of them.
+
+    Raises:
+      ValueError: see `open_splits` and `schedule`.
+    """
+    from msbreg_tf.evaluation.detection.opening import open_splits
+
+    opened = open_splits(data)
+    settings.schedule(training, settings.TASKS[opened.layout])
 
 
 def _python(given: Optional[str]) -> str:

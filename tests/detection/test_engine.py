@@ -197,7 +197,7 @@ def run(folder, weights, workdir, *, steps, lr=1e-3, **others):
     """The engine in this process, on a CPU; returns the lines of its results."""
     data = DetectionData(data_dir=str(folder), weights=weights, workdir=str(workdir))
     given = DetectionTraining(steps=steps, batch_size=2, lr=lr, **{**SMALL, **others})
-    settings = DetectionEngine(device="cpu", workers=0, log_every=1, checkpoint_every=100)
+    settings = DetectionEngine(device="cpu", workers=0, log_every=1, checkpoint_every=2)
     engine.run(data, given, settings, RecordSettings(run_name="row"))
     return read_results(f"{workdir}/results.jsonl")
 
@@ -210,8 +210,15 @@ def final_state(workdir, step):
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(
     folders, weights, tmp_path, monkeypatch, capsys
 ):
+    saved, save, step_of = [], training._save, training._step
+    monkeypatch.setattr(training, "_save", lambda *rest: saved.append(rest[-1]) or save(*rest))
     whole = run(folders / "coco", weights, tmp_path / "whole", steps=3)
-    step_of = training._step
+    assert saved == [2, 3]  # every second step, and the last
+    logged = (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()
+    metrics = [json.loads(line) for line in logged]
+    assert [(line["step"], line["lr"]) for line in metrics] == [
+        *((1, 1e-3), (2, 1e-3), (3, pytest.approx(1e-4))),
+    ]
 
     def interrupted(*arguments):
         if arguments[-1] == 1:
@@ -236,7 +243,15 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(
     # Once more: nothing is trained or predicted, and other settings are refused.
     monkeypatch.setattr(training, "_step", None)
     monkeypatch.setattr(predictions, "_line", None)
+    sizes, predict = [], predictions.predict
+
+    def measured(model, *rest):
+        sizes.append(model.transform.min_size)
+        return predict(model, *rest)
+
+    monkeypatch.setattr(predictions, "predict", measured)
     again = run(folders / "coco", weights, tmp_path / "parts", steps=3)
+    assert sizes == [(80,)]  # --test_size
     assert [line["value"] for line in again[6:]] == [line["value"] for line in whole]
     with pytest.raises(ValueError, match=r"holds another run .*--seed: 0 there, 5 now"):
         run(folders / "coco", weights, tmp_path / "parts", steps=3, seed=5)

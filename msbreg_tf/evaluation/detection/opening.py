@@ -1,6 +1,7 @@
 """The two splits of a detection: found, read, and fit for each other."""
 
 import dataclasses
+import functools
 import os
 from collections.abc import Sequence
 
@@ -28,7 +29,7 @@ class Opened:
     train: Split
     test: Split
 
-    @property
+    @functools.cached_property
     def lessons(self) -> tuple[Picture, ...]:
         """Training pictures that show an object to learn: crowds are none, "difficult" ones are."""
         return tuple(p for p in map(self._lesson, self.train.pictures) if len(p.labels))

@@ -231,6 +231,8 @@ def test_a_box_without_area_is_left_out(coco):
 
 
 def test_splits_that_do_not_fit_each_other(voc, coco):
+    with pytest.raises(ValueError, match="--train_split=VOC2007/trainval: there is no"):
+        open_splits(DetectionData(data_dir=coco, layout="voc"))
     with pytest.raises(ValueError, match="--classes is for VOC's layout"):
         open_splits(DetectionData(data_dir=coco, classes=("cat",)))
     with pytest.raises(ValueError, match=r"the class '.*' is none of cat, cow"):
