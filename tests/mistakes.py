@@ -326,6 +326,13 @@ MISTAKES = (
         _FIRST_BATCH + "[device]",
     ),
     Mistake(
+        "crops of a JPEG that is decoded smaller are drawn in its smaller size",
+        "msbreg_tf/augment/multiview.py",
+        "drawn_in = size if stored_size is None else",
+        "drawn_in = size if True else",
+        "tests/augment/test_multiview.py::test_views_of_an_image_that_was_decoded_smaller",
+    ),
+    Mistake(
         "--cache_mb is ignored",
         TFDS,
         "fits = _estimated_bytes(builder, count) < settings.cache_mb * MIB",
@@ -335,8 +342,8 @@ MISTAKES = (
     Mistake(
         "--shuffle_buffer is ignored",
         TFDS,
-        "StreamSource(name, records, count, settings.shuffle_buffer, shape, decode)",
-        "StreamSource(name, records, count, 16384, shape, decode)",
+        "StreamSource(name, records, count, settings.shuffle_buffer, shape, decode, reduced)",
+        "StreamSource(name, records, count, 16384, shape, decode, reduced)",
         RUN + "test_cache_mb_and_shuffle_buffer",
     ),
     Mistake(

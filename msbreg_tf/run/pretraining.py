@@ -236,6 +236,7 @@ class Run:
             batch_size=batch_size,
             num_views=self.config.objective.num_views,
             rows=self.workers.rows(batch_size),
+            reduction=self.augment.reduction,
             on_device=self.config.augment.augment_on == "device",
         )
         num_steps = self.length.total_steps if self.workers.count == 1 else None
