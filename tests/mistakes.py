@@ -93,9 +93,16 @@ MISTAKES = (
     Mistake(
         "--momentum is ignored",
         BUILD,
-        "momentum=config.optimizer.momentum",
-        "momentum=0.9",
+        "config.max_lr, optimizer.momentum)",
+        "config.max_lr, 0.9)",
         WIRING + "test_momentum",
+    ),
+    Mistake(
+        "--momentum_form=torch has the rate inside the velocity",
+        "msbreg_tf/method/momentum.py",
+        "return forms[form](learning_rate",
+        'return forms["keras"](learning_rate',
+        WIRING + "test_momentum_form",
     ),
     Mistake(
         "the run's seed does not reach the Brownian directions",
@@ -293,9 +300,23 @@ MISTAKES = (
     Mistake(
         "--singular_value_form is ignored",
         OBJECTIVE,
-        "losses.singular_value_loss(e.regularized_rows, e.settings.singular_value_form)",
-        "losses.singular_value_loss(e.regularized_rows)",
+        "e.regularized_rows, e.settings.singular_value_form, e.settings.log_det_epsilon2",
+        "e.regularized_rows",
         WIRING + "test_singular_value_form",
+    ),
+    Mistake(
+        "the log-determinant's gradient takes ε for ε²",
+        "msbreg_tf/method/losses/singular_value.py",
+        "factor = tf.linalg.cholesky(gram + epsilon2 * identity)",
+        "factor = tf.linalg.cholesky(gram + epsilon2**0.5 * identity)",
+        "tests/method/losses/test_singular_value.py::test_coding_rate_is_the_log_determinant",
+    ),
+    Mistake(
+        "--centroid=unit_others is not on the sphere",
+        "msbreg_tf/method/losses/centroid.py",
+        'if centroid in ("unit", "unit_others"):',
+        'if centroid == "unit":',
+        "tests/method/losses/test_centroid.py::test_hand_values",
     ),
     Mistake(
         "order and views share one seed",

@@ -175,7 +175,10 @@ def test_importing_the_entry_points_defines_no_flags():
         (["--lambda_b=inf"], "--lambda_b=inf: expected a number, at least 0."),
         (["--lambda_s=nan"], "--lambda_s=nan: expected a number, at least 0."),
         (["--momentum=1"], "--momentum=1.0: expected a number, at least 0 and less than 1."),
-        (["--mixed_precision=maybe"], "--mixed_precision=maybe: expected true or false."),
+        (
+            ["--mixed_precision=maybe"],
+            "--mixed_precision=maybe: expected one of true, false, auto.",
+        ),
         (["--norm=instance"], "--norm=instance: expected one of batch, layer, group_ws."),
         (["--lamda_s=1"], "Unknown command line flag 'lamda_s'. Did you mean: lambda_"),
         (["--flagfile=none.cfg"], "--flagfile=none.cfg: it can't be read. Correct the path."),
@@ -204,6 +207,9 @@ def test_switches_and_flags_after_the_flagfile():
     assert (config.objective.lambda_b, config.run.mixed_precision) == (0.25, True)
     parts, only_check = cli.read_flags(TRAIN, ["train", "--nomixed_precision", "--only_check_args"])
     assert (Config(*parts).run.mixed_precision, only_check) == (False, True)
+    for text, value in (("auto", "auto"), ("true", True), ("False", False)):
+        parts, _ = cli.read_flags(TRAIN, ["train", f"--mixed_precision={text}"])
+        assert Config(*parts).run.mixed_precision == value
 
 
 def test_only_checking_runs_nothing():
