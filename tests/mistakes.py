@@ -271,7 +271,7 @@ MISTAKES = (
     ),
     Mistake(
         "16-bit precision is used unless asked for",
-        BUILD,
+        "msbreg_tf/run/precision.py",
         "if not mixed:",
         "if mixed:",
         RUN + "test_workdir_and_precision_of_a_training",
@@ -572,6 +572,48 @@ MISTAKES = (
         'return FolderSource("folder", folder, paths, settings.max_megapixels)',
         'return FolderSource("folder", folder, paths)',
         RUN + "test_max_megapixels_reaches_images_and_knn",
+    ),
+    Mistake(
+        "--quality_images is ignored",
+        LOGS,
+        "views = fixed_views(run.quality_images)",
+        "views = fixed_views(64)",
+        RUN + "test_quality_of_fixed_views_every_epoch",
+    ),
+    Mistake(
+        "LiDAR leaves out what the views of a picture differ in",
+        "msbreg_tf/evaluation/quality.py",
+        "scatter = within.T @ within / len(within) + delta",
+        "scatter = np.eye(size) + delta",
+        "tests/evaluation/test_quality.py::test_lidar_against_a_slow_twin",
+    ),
+    Mistake(
+        "RankMe is of centred features",
+        "msbreg_tf/evaluation/quality.py",
+        "return _entropy_rank(_singular_values(features))",
+        "return _entropy_rank(_singular_values(features - features.mean(axis=0)))",
+        "tests/evaluation/test_quality.py::test_ranks_against_a_decomposition",
+    ),
+    Mistake(
+        "of α-ReQ more is taken for better",
+        "msbreg_tf/evaluation/quality.py",
+        "lambda value: -abs(value - 1.0),",
+        "lambda value: value,",
+        "tests/evaluation/results/test_ranking.py::test_the_best_run_first",
+    ),
+    Mistake(
+        "equal values have no rank in common",
+        "msbreg_tf/evaluation/results/ranking.py",
+        "return (last - (counts - 1) / 2)[inverse]",
+        "return np.argsort(np.argsort(values)).astype(float)",
+        "tests/evaluation/results/test_ranking.py::test_spearman_equals_scipy_with_and_without_ties",
+    ),
+    Mistake(
+        "a continued run takes the precision of another machine",
+        PRETRAINING,
+        'config.run.mixed_precision, workdir.recorded("precision"), config.run.cpu_devices',
+        "config.run.mixed_precision, None, config.run.cpu_devices",
+        "tests/run/test_precision.py::test_a_run_says_and_records_what_was_chosen_and_keeps_it",
     ),
 )
 

@@ -81,6 +81,12 @@ PAPER = {
     # Ours, after STL-10's.
     "cifar10": {"dataset": "cifar10", "stem": "cifar", "lambda_b": 0.05},
     "folder": {"dataset": "folder", "image_size": 96, "lambda_b": 0.05},
+    # Ours, with EMP-SSL's views and weights.
+    "many_views": {
+        "dataset": "cifar10", "stem": "cifar", "num_views": 20, "crop_area_min": 0.25,
+        "crop_area_max": 0.25, "crop_ratio_max": 1.0, "singular_value_form": "log_det",
+        "lambda_s": 0.01, "lambda_b": 0.05, "batch_size": 100, "epochs": 30, "warmup_epochs": 1.0,
+    },
     "quickstart": {
         "encoder_width": 16, "stem": "cifar", "lambda_b": 0.05, "base_lr": 2.0, "batch_size": 256,
         "epochs": 12, "warmup_epochs": 1.0, "tau_base": 0.9, "checkpoint_every": 50,

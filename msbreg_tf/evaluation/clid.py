@@ -73,7 +73,8 @@ def _squared_distances(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 def _neighbours(features: np.ndarray, count: int, block: int = 1024) -> np.ndarray:
     """The `count` nearest other rows of every row, nearest first: int [n, count]."""
-    centred = features - features.mean(axis=0)  # a common offset would cost digits
+    # In float32, twice as fast; a common offset would cost digits.
+    centred = (features - features.mean(axis=0)).astype(np.float32)
     found = []
     for start in range(0, len(centred), block):
         rows = centred[start : start + block]
@@ -92,19 +93,19 @@ def _nearest_rows(features: np.ndarray) -> np.ndarray:
 def _nearest_distances(features: np.ndarray, count: int) -> np.ndarray:
     """Distances to the `count` nearest other rows, without cancellation: float [n, count]."""
     neighbours = _neighbours(features, count)
-    return np.stack(
-        [np.linalg.norm(features - features[column], axis=1) for column in neighbours.T], axis=1
-    )
+    distances = [np.linalg.norm(features - features[column], axis=1) for column in neighbours.T]
+    return np.sort(np.stack(distances, axis=1), axis=1)
 
 
 def _clusters(features: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Labels by k-means (Lloyd) from centres that k-means++ draws: int [n]."""
     rng = np.random.default_rng(seed)
-    rows = features - features.mean(axis=0)
+    rows = (features - features.mean(axis=0)).astype(np.float32)  # which is enough for a label
     centres = rows[[rng.integers(len(rows))]]
     closest = _squared_distances(rows, centres)[:, 0]
     while len(centres) < count and closest.sum() > 0:
-        drawn = rows[[rng.choice(len(rows), p=closest / closest.sum())]]
+        share = closest.astype(np.float64) / closest.sum(dtype=np.float64)
+        drawn = rows[[rng.choice(len(rows), p=share)]]
         centres = np.concatenate([centres, drawn])
         closest = np.minimum(closest, _squared_distances(rows, drawn)[:, 0])
     labels = None
@@ -112,9 +113,8 @@ def _clusters(features: np.ndarray, count: int, seed: int) -> np.ndarray:
         before, labels = labels, _squared_distances(rows, centres).argmin(axis=1)
         if before is not None and np.array_equal(before, labels):
             break
-        sums = np.zeros_like(centres)
-        np.add.at(sums, labels, rows)
-        sizes = np.bincount(labels, minlength=len(centres))
+        members = labels == np.arange(len(centres))[:, np.newaxis]  # [count, n]
+        sums, sizes = members.astype(np.float32) @ rows, members.sum(axis=1)
         filled = sizes > 0  # a centre that no row is nearest to stays where it is
         centres[filled] = sums[filled] / sizes[filled, np.newaxis]
     return labels

@@ -16,6 +16,7 @@ from msbreg_tf.evaluation.rows import checked_features
 _RANKME_EPSILON = 1e-7
 _LIDAR_DELTA = 1e-4
 _ALPHA_RANKS = (4, 100)
+_LESS_IS_BETTER = ("alignment", "uniformity")  # as Wang & Isola (2020) read them
 
 
 def rankme(features: np.ndarray) -> float:
@@ -160,6 +161,19 @@ def measure_quality(features: np.ndarray) -> dict[str, float]:
     """
     features = checked_features(features, 3)
     return {name: float(measure.of(features)) for name, measure in MEASURES.items()}
+
+
+def better(metric: str, value: float) -> float:
+    """A value of a metric as one of which more is better, to put encoders in order.
+
+    Args:
+      metric: of `MEASURES`, of `tools.geometry`, or an accuracy.
+      value: of the metric.
+    """
+    known = {measure.metric: measure.better for measure in MEASURES.values()}
+    if metric in _LESS_IS_BETTER:
+        return -value
+    return known.get(metric, lambda found: found)(value)
 
 
 def _singular_values(matrix: np.ndarray) -> np.ndarray:
