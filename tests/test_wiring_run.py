@@ -329,6 +329,8 @@ def test_init_from_gives_both_encoders_the_exports_weights(build_run, trained, t
     run, _, _ = trained
     folder = str(tmp_path / "run" / "export" / "30")
     run._write_export(30, folder)
+    metadata = json.loads((pathlib.Path(folder) / "metadata.json").read_text())
+    assert metadata["precision"] == "float32"
     continued = build_run(init_from=folder, seed=11)
     for encoder in (continued.model.encoder, continued.model.target_encoder):
         for ours, theirs in zip(encoder.variables, run.model.encoder.variables):

@@ -20,7 +20,7 @@ def singular_value_loss(p: tf.Tensor, form: str = "values", epsilon2: float = 0.
             = ½ D log(1 + 1/ε²) − ½ log det(I + D / (M ε²) PᵀP)        (log_det)
 
     For unit rows Σ σ_j² = 1. `log_det` is what is missing to the largest coding rate that unit rows
-    can have (Yu et al. 2020, arXiv 2006.08558, eq. 1; EMP-SSL, arXiv 2304.03977). Near the perfect
+    can have (Yu et al. 2020, arXiv 2006.08558; EMP-SSL, arXiv 2304.03977). Near the perfect
     spread squares ≈ 4 · values ≈ 4 (1 + ε²)² · log_det. The loss of a batch is not the mean of its
     parts' losses: with several replicas, gather their rows first.
 
