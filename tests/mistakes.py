@@ -93,9 +93,16 @@ MISTAKES = (
     Mistake(
         "--momentum is ignored",
         BUILD,
-        "momentum=config.optimizer.momentum",
-        "momentum=0.9",
+        "config.max_lr, optimizer.momentum)",
+        "config.max_lr, 0.9)",
         WIRING + "test_momentum",
+    ),
+    Mistake(
+        "--momentum_form=torch has the rate inside the velocity",
+        "msbreg_tf/method/momentum.py",
+        "return forms[form](learning_rate",
+        'return forms["keras"](learning_rate',
+        WIRING + "test_momentum_form",
     ),
     Mistake(
         "the run's seed does not reach the Brownian directions",
@@ -264,7 +271,7 @@ MISTAKES = (
     ),
     Mistake(
         "16-bit precision is used unless asked for",
-        BUILD,
+        "msbreg_tf/run/precision.py",
         "if not mixed:",
         "if mixed:",
         RUN + "test_workdir_and_precision_of_a_training",
@@ -293,9 +300,23 @@ MISTAKES = (
     Mistake(
         "--singular_value_form is ignored",
         OBJECTIVE,
-        "losses.singular_value_loss(e.regularized_rows, e.settings.singular_value_form)",
-        "losses.singular_value_loss(e.regularized_rows)",
+        "e.regularized_rows, e.settings.singular_value_form, e.settings.log_det_epsilon2",
+        "e.regularized_rows",
         WIRING + "test_singular_value_form",
+    ),
+    Mistake(
+        "the log-determinant's gradient takes ε for ε²",
+        "msbreg_tf/method/losses/singular_value.py",
+        "factor = tf.linalg.cholesky(gram + epsilon2 * identity)",
+        "factor = tf.linalg.cholesky(gram + epsilon2**0.5 * identity)",
+        "tests/method/losses/test_singular_value.py::test_coding_rate_is_the_log_determinant",
+    ),
+    Mistake(
+        "--centroid=unit_others is not on the sphere",
+        "msbreg_tf/method/losses/centroid.py",
+        'if centroid in ("unit", "unit_others"):',
+        'if centroid == "unit":',
+        "tests/method/losses/test_centroid.py::test_hand_values",
     ),
     Mistake(
         "order and views share one seed",
@@ -558,6 +579,48 @@ MISTAKES = (
         'return FolderSource("folder", folder, paths, settings.max_megapixels)',
         'return FolderSource("folder", folder, paths)',
         RUN + "test_max_megapixels_reaches_images_and_knn",
+    ),
+    Mistake(
+        "--quality_images is ignored",
+        LOGS,
+        "views = fixed_views(run.quality_images)",
+        "views = fixed_views(64)",
+        RUN + "test_quality_of_fixed_views_every_epoch",
+    ),
+    Mistake(
+        "LiDAR leaves out what the views of a picture differ in",
+        "msbreg_tf/evaluation/quality.py",
+        "scatter = within.T @ within / len(within) + delta",
+        "scatter = np.eye(size) + delta",
+        "tests/evaluation/test_quality.py::test_lidar_against_a_slow_twin",
+    ),
+    Mistake(
+        "RankMe is of centred features",
+        "msbreg_tf/evaluation/quality.py",
+        "return _entropy_rank(_singular_values(features))",
+        "return _entropy_rank(_singular_values(features - features.mean(axis=0)))",
+        "tests/evaluation/test_quality.py::test_ranks_against_a_decomposition",
+    ),
+    Mistake(
+        "of α-ReQ more is taken for better",
+        "msbreg_tf/evaluation/quality.py",
+        "lambda value: -abs(value - 1.0),",
+        "lambda value: value,",
+        "tests/evaluation/results/test_ranking.py::test_the_best_run_first",
+    ),
+    Mistake(
+        "equal values have no rank in common",
+        "msbreg_tf/evaluation/results/ranking.py",
+        "return (last - (counts - 1) / 2)[inverse]",
+        "return np.argsort(np.argsort(values)).astype(float)",
+        "tests/evaluation/results/test_ranking.py::test_spearman_equals_scipy_with_and_without_ties",
+    ),
+    Mistake(
+        "a continued run takes the precision of another machine",
+        PRETRAINING,
+        'config.run.mixed_precision, workdir.recorded("precision"), config.run.cpu_devices',
+        "config.run.mixed_precision, None, config.run.cpu_devices",
+        "tests/run/test_precision.py::test_a_run_says_and_records_what_was_chosen_and_keeps_it",
     ),
 )
 

@@ -132,7 +132,7 @@ def test_the_librarys_python_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # Other tests import the command of this name, which then hides the function; users need not.
     monkeypatch.setattr(msbreg_tf, "train", pretraining.train)
-    parts, whole_run = blocks(ROOT / "docs" / "library.md", "python")
+    parts, whole_run, quality = blocks(ROOT / "docs" / "library.md", "python")
     shape = [2, 8, 2, 32, 32, 3]  # steps, B, K, then an image's
     views = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     names = {"views": tf.data.Dataset.from_tensor_slices(views)}
@@ -144,6 +144,8 @@ def test_the_librarys_python_runs(tmp_path, monkeypatch):
     assert code != whole_run
     exec(code, names)
     assert os.path.exists(os.path.join(names["export"], "saved_model.pb"))
+    exec(quality, names)
+    assert 30 < names["measure_quality"](names["features"])["lidar"] <= 64
 
 
 @pytest.mark.slow

@@ -100,6 +100,16 @@ class Workdir:
         """Path of something in the folder."""
         return os.path.join(self.path, *parts)
 
+    def recorded(self, fact: str) -> Optional[Any]:
+        """A fact of the run that can be continued here; None if there is no such run, or no fact.
+
+        A record that is damaged is none here: `claim` says what is wrong with it.
+        """
+        if self._lock is not None and not self._has_state():
+            return None
+        with contextlib.suppress(ValueError):
+            return self._recorded(self.file("run.json"))["facts"].get(fact)
+
     def claim(self, run: Claim) -> dict[str, tuple[Any, Any]]:
         """Records what the run is, or checks that it is the one recorded here before.
 

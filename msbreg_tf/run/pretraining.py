@@ -22,7 +22,6 @@ from msbreg_tf.run.build import (
     build_augmentation,
     build_model,
     make_strategy,
-    precision_policy,
     saved_state,
 )
 from msbreg_tf.run.callbacks.guards import SaveCheckpoints, StopOnNonFinite
@@ -35,6 +34,7 @@ from msbreg_tf.run.initial import InitialWeights
 from msbreg_tf.run.length import Length
 from msbreg_tf.run.next_steps import last_measured, next_commands
 from msbreg_tf.run.plan import describe
+from msbreg_tf.run.precision import choose_precision, in_force
 
 _WHY_NOT_LONGER = (
     "Learning rate and target follow a cosine over all epochs, so a longer run differs from its "
@@ -62,27 +62,19 @@ def train(config: Config) -> str:
             contextlib.closing(Workdir(config.run.workdir, holder=workers.is_chief))
         )
         stack.enter_context(reproducible_sums())
-        stack.enter_context(_precision(config.run.mixed_precision))
+        precision = choose_precision(
+            config.run.mixed_precision, workdir.recorded("precision"), config.run.cpu_devices
+        )
+        stack.enter_context(in_force(precision.policy))
         run = Run(config, workdir, workers)
         if workers.is_chief:
-            print(run.plan())
+            print(run.plan(precision.reason))
         with _readable_failures(workdir, workers):
             run.fit()
             export = run.export()
             if workers.is_chief:
                 print(run.summary(export))
             return export
-
-
-@contextlib.contextmanager
-def _precision(mixed: bool) -> Iterator[None]:
-    """Sets Keras's policy in the body, and the caller's afterwards."""
-    before = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy(precision_policy(mixed))
-    try:
-        yield
-    finally:
-        keras.mixed_precision.set_global_policy(before)
 
 
 class Run:
@@ -145,10 +137,10 @@ class Run:
             self.checkpoints.restore(first_step)
         return first_step
 
-    def plan(self) -> str:
-        """What is about to happen, in a few lines."""
+    def plan(self, why_precision: str = "") -> str:
+        """What is about to happen, in a few lines; why in this precision, if there is a reason."""
         replicas = self.strategy.num_replicas_in_sync
-        text = describe(self.config, self.source, self.length, self.model, replicas)
+        text = describe(self.config, self.source, self.length, self.model, replicas, why_precision)
         if self.initial is not None:
             count = len(self.initial.weights)
             text += f"\nThe encoder starts from {count} weights of {self.initial.path}."

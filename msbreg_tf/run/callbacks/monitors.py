@@ -7,6 +7,7 @@ uninterrupted run would have logged.
 import math
 import sys
 import time
+from collections.abc import Mapping
 from typing import NamedTuple, Optional
 
 import tensorflow as tf
@@ -147,6 +148,13 @@ class TensorBoardLog(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self._writer.close()
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes what another callback has measured after a step, at once."""
+        with self._writer.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        self._writer.flush()
 
     def _write_scalars(self, step: int, logs) -> None:
         for name, value in logs.items():
