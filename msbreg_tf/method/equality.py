@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from msbreg_tf.method.settings import ObjectiveSettings
 
-# {setting: whether it decides anything, given the others}. A setting that is not listed always does.
+# {setting: whether it decides anything, given the others}; one that is not listed always does.
 _DECIDES: dict[str, Callable[[ObjectiveSettings], bool]] = {
     "lambda_s": lambda o: o.method == "msbreg",
     "lambda_b": lambda o: o.method == "msbreg",

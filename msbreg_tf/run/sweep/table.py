@@ -1,0 +1,271 @@
+"""The results of a sweep as rows, with the paper's values beside them. No TensorFlow in here."""
+
+import csv
+import dataclasses
+import io
+import statistics
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Optional
+
+from msbreg_tf.evaluation.results.comparison import Column, compare, described
+from msbreg_tf.evaluation.results.published import PUBLISHED, PublishedValue
+from msbreg_tf.evaluation.results.text import table as text_table
+from msbreg_tf.run.sweep.grid import Point
+from msbreg_tf.settings import written
+
+_WIDTH = 100
+
+
+class Spread(NamedTuple):
+    """A mean over seeds.
+
+    Attributes:
+      mean: of the values.
+      deviation: their standard deviation, over n − 1; None for one value.
+      count: how many values.
+    """
+
+    mean: float
+    deviation: Optional[float]
+    count: int
+
+    def __str__(self) -> str:
+        if self.deviation is None:
+            return f"{self.mean:.2f}"
+        return f"{self.mean:.2f} ± {self.deviation:.2f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """All seeds of one point.
+
+    Attributes:
+      label: its name in --points, or None.
+      settings: {setting: value} that tell it from the other rows, without the seed.
+      seeds: how many were asked for.
+      values: {heading: over the seeds that are measured, or None}.
+      published: {heading: the paper's value, or None}.
+      objective: (K, λ_s, λ_b) of the point.
+    """
+
+    label: Optional[str]
+    settings: Mapping[str, Any]
+    seeds: int
+    values: Mapping[str, Optional[Spread]]
+    published: Mapping[str, Optional[float]]
+    objective: tuple[int, float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepTable:
+    """The rows of a sweep.
+
+    Attributes:
+      rows: in the order of the points.
+      headings: of the measured columns; those with published values first.
+      notes: what a reader must know, one sentence each.
+    """
+
+    rows: Sequence[Row]
+    headings: Sequence[str]
+    notes: Sequence[str]
+
+    @property
+    def published_headings(self) -> list[str]:
+        """The columns with a published value in some row."""
+        return [h for h in self.headings if any(row.published[h] is not None for row in self.rows)]
+
+
+def sweep_table(
+    points: Sequence[Point],
+    results: Mapping[str, Sequence[Mapping[str, Any]]],
+    paper_table: Optional[int] = None,
+) -> SweepTable:
+    """Puts the results of a sweep into rows: all seeds of a point are one.
+
+    Args:
+      points: of the sweep.
+      results: {name of a point: lines of its results.jsonl}; several points may have the same.
+      paper_table: the table whose published values stand beside: a row with a label has those of
+        the row that the paper names so, another one those of its K, λ_s and λ_b.
+    """
+    comparison = compare([line for lines in results.values() for line in lines])
+    columns = comparison.columns
+    printed = [v for v in PUBLISHED if v.source == f"Table {paper_table}"]
+    groups: dict[tuple, list[Point]] = {}
+    for point in points:
+        key = (point.label, *((name, str(value)) for name, value in point.varied.items()))
+        groups.setdefault(key, []).append(point)
+    shown = _told_apart(points)
+    rows = [_row(group, shown, columns, results, printed) for group in groups.values()]
+    first = [c.heading for c in columns if any(r.published[c.heading] is not None for r in rows)]
+    headings = [*first, *(c.heading for c in columns if c.heading not in first)]
+    return SweepTable(rows, headings, _notes(comparison, printed if first else []))
+
+
+def as_text(table: SweepTable) -> str:
+    """The table for a terminal, with its notes."""
+    if not table.headings:
+        return "Nothing is measured yet."
+    notes = [textwrap.fill(note, _WIDTH, subsequent_indent="  ") for note in table.notes]
+    return "\n".join(["\n\n".join(_fitting(table)), "", *notes]) + "\n"
+
+
+def as_markdown(table: SweepTable) -> str:
+    """The table for a page."""
+    cells = _cells(table)
+    names = list(cells[0])
+    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
+    for row in cells:
+        texts = ["–" if row[name] is None else _short(row[name]) for name in names]
+        lines.append(f"| {' | '.join(text.replace('|', chr(92) + '|') for text in texts)} |")
+    return "\n".join([*lines, "", *(f"{note}\n" for note in table.notes)])
+
+
+def as_csv(table: SweepTable) -> str:
+    """The table for programs: mean, deviation and number of seeds in columns of their own."""
+    rows = []
+    for row in table.rows:
+        cells: dict[str, Any] = {**_names(table, row), "seeds": row.seeds}
+        for heading in table.headings:
+            found = row.values[heading]
+            cells[f"{heading} mean"] = found and found.mean
+            cells[f"{heading} deviation"] = found and found.deviation
+            cells[f"{heading} n"] = found.count if found else 0
+            if heading in table.published_headings:
+                cells[f"{heading} published"] = row.published[heading]
+        rows.append(cells)
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def _row(
+    group: Sequence[Point],
+    shown: Sequence[str],
+    columns: Sequence[Column],
+    results: Mapping[str, Sequence[Mapping[str, Any]]],
+    printed: Sequence[PublishedValue],
+) -> Row:
+    config = group[0].config
+    objective = config.objective
+    place = (objective.num_views, objective.lambda_s, objective.lambda_b)
+    label = group[0].label
+    values = {
+        c.heading: _spread([_last(results.get(p.name, ()), c) for p in group]) for c in columns
+    }
+    beside = {c.heading: _published(c, label, place, printed) for c in columns}
+    settings = {name: config.settings()[name] for name in shown}
+    return Row(label, settings, len(group), values, beside, place)
+
+
+def _told_apart(points: Sequence[Point]) -> list[str]:
+    """Settings that some point varies and that are not the same in all."""
+    names = list(dict.fromkeys(name for point in points for name in point.varied))
+    values = [point.config.settings() for point in points]
+    return [name for name in names if len({str(v[name]) for v in values}) > 1] or names
+
+
+def _last(lines: Sequence[Mapping[str, Any]], column: Column) -> Optional[float]:
+    """The last value of a column among a run's results."""
+    found = [
+        line["value"]
+        for line in lines
+        if line["metric"] == column.metric and _set(line["protocol"]) == _set(column.protocol)
+    ]
+    return found[-1] if found else None
+
+
+def _set(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is not set, as columns are told apart."""
+    return {name: value for name, value in protocol.items() if value is not None}
+
+
+def _spread(values: Sequence[Optional[float]]) -> Optional[Spread]:
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    deviation = statistics.stdev(known) if len(known) > 1 else None
+    return Spread(statistics.mean(known), deviation, len(known))
+
+
+def _published(
+    column: Column,
+    label: Optional[str],
+    place: tuple[int, float, float],
+    printed: Sequence[PublishedValue],
+) -> Optional[float]:
+    for value in printed:
+        same_row = value.method == label if value.settings is None else value.settings == place
+        if same_row and (value.protocol, value.metric) == (column.protocol["name"], column.metric):
+            return value.value
+    return None
+
+
+def _names(table: SweepTable, row: Row) -> dict[str, Any]:
+    """The cells that tell a row from others."""
+    label = {"row": row.label} if any(each.label for each in table.rows) else {}
+    return {**label, **{name: _short(value) for name, value in row.settings.items()}}
+
+
+def _fitting(table: SweepTable) -> list[str]:
+    """Tables of at most `_WIDTH` characters where that is possible, each with the rows' names."""
+    cells = _cells(table)
+    names = [*_names(table, table.rows[0]), "seeds"]
+    parts: list[str] = []
+    columns: list[str] = []
+    for column in [each for each in cells[0] if each not in names]:
+        wider = text_table([{k: row[k] for k in (*names, *columns, column)} for row in cells])
+        if columns and max(map(len, wider.splitlines())) > _WIDTH:
+            parts.append(text_table([{k: row[k] for k in (*names, *columns)} for row in cells]))
+            columns = []
+        columns.append(column)
+    return [*parts, text_table([{k: row[k] for k in (*names, *columns)} for row in cells])]
+
+
+def _cells(table: SweepTable) -> list[dict[str, Any]]:
+    """Rows for a reader: '47.63 ± 1.90', or a number where there is one seed."""
+    beside = table.published_headings
+    rows = []
+    for row in table.rows:
+        cells = _names(table, row)
+        cells["seeds"] = _seeds(row)
+        for heading in table.headings:
+            found = row.values[heading]
+            single = found is not None and found.deviation is None
+            cells[heading] = found and (found.mean if single else str(found))
+            if heading in beside:
+                cells[f"published {heading}"] = row.published[heading]
+        rows.append(cells)
+    return rows
+
+
+def _seeds(row: Row) -> str:
+    """How many seeds the numbers of a row are of."""
+    measured = {spread.count for spread in row.values.values() if spread}
+    least = min(measured, default=0)
+    return str(row.seeds) if measured == {row.seeds} else f"{least} of {row.seeds}"
+
+
+def _notes(comparison: Any, printed: Sequence[PublishedValue]) -> list[str]:
+    notes = [f"Measured here by: {described(comparison.common)}."] if comparison.columns else []
+    notes.append("Mean ± standard deviation over the seeds; one seed has no deviation.")
+    notes += [
+        f"[{column.heading}] {described(column.differing)}."
+        for column in comparison.columns
+        if column.differing and "[" in column.heading
+    ]
+    if printed:
+        source, datasets = printed[0].source, sorted({value.dataset for value in printed})
+        notes.append(
+            f"published: printed in the paper's supplement, {source} ({', '.join(datasets)}, "
+            "ResNet-18), not measured by these tools."
+        )
+    return notes
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else written(value)
