@@ -10,11 +10,10 @@ from msbreg_tf.commands.paths import check_export, check_images
 from msbreg_tf.errors import RunFailedError
 from msbreg_tf.evaluation.protocols.table import PROTOCOLS
 from msbreg_tf.run.config import PARTS, Config
-from msbreg_tf.run.sweep import grid, record, slurm, status, task_list, work
+from msbreg_tf.run.sweep import command_lines, grid, record, slurm, state, status, task_list
 from msbreg_tf.settings import Settings, setting
 
 ENGINES = ("local", "slurm", "print")
-_NEED_LABELS = ("knn", "linear", "finetune", "svm")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +97,7 @@ def _run(own: SweepSettings, *parts: Settings) -> None:
     except RunFailedError:
         _show_results(sweep)
         raise
-    if not (own.only and any(work.missing(sweep, name) for name in sweep.runs)):
+    if not (own.only and any(state.missing(sweep, name) for name in sweep.runs)):
         _show_results(sweep)
 
 
@@ -135,7 +134,7 @@ def _check_evaluations(config: Config, evaluations: record.Evaluations) -> None:
     """Refuses evaluations that can't be what is meant, with the errors of their own tools."""
     data, run = config.data, config.run
     for name, given in evaluations.items():
-        flags = work.evaluation_flags(name, config, given)
+        flags = command_lines.evaluation_flags(name, config, given)
         try:
             cli.read_flags(
                 evaluate.command(name),
@@ -143,7 +142,7 @@ def _check_evaluations(config: Config, evaluations: record.Evaluations) -> None:
             )
         except ValueError as error:
             raise ValueError(f"--evaluate_with: {name}: {error}") from error
-        if name not in _NEED_LABELS or flags["dataset"] != "folder":
+        if name not in command_lines.NEED_LABELS or flags["dataset"] != "folder":
             continue
         for split in (flags["train_split"], flags["test_split"]):
             root = os.path.expanduser(flags.get("data_dir") or data.data_dir or "")
@@ -179,7 +178,7 @@ def _plan(sweep: record.Sweep, names: Sequence[str]) -> str:
     """What is about to happen."""
     count, runs = len(sweep.points), len(sweep.runs)
     equal = f", {count - runs} of them the same run as another" if runs < count else ""
-    todo = sum(bool(work.missing(sweep, name)) for name in names)
+    todo = sum(bool(state.missing(sweep, name)) for name in names)
     measured = ", ".join(sweep.evaluations) or "nothing"
     return (
         f"  points    {count}{equal}\n"
@@ -190,7 +189,7 @@ def _plan(sweep: record.Sweep, names: Sequence[str]) -> str:
 
 def _show_results(sweep: record.Sweep) -> None:
     from msbreg_tf.run.sweep import report
-    from msbreg_tf.run.sweep.table import as_text
+    from msbreg_tf.run.sweep.forms import as_text
 
     found, paths = report.write(sweep)
     if paths:

@@ -11,7 +11,8 @@ from typing import Optional
 from msbreg_tf.errors import PreemptedError, RunFailedError
 from msbreg_tf.run.sweep import status
 from msbreg_tf.run.sweep.record import Sweep
-from msbreg_tf.run.sweep.work import Place, Work, missing, read_state, take
+from msbreg_tf.run.sweep.state import missing, read_state, take
+from msbreg_tf.run.sweep.work import Place, Work
 
 _POLL_SECONDS = 0.3
 _SAY_EVERY = 60.0  # seconds

@@ -5,8 +5,9 @@ import os
 from msbreg_tf.evaluation.results.log import read_results
 from msbreg_tf.files.whole import write_text_whole
 from msbreg_tf.run.sweep import picture
+from msbreg_tf.run.sweep.forms import as_csv, as_markdown, as_text
 from msbreg_tf.run.sweep.record import Sweep
-from msbreg_tf.run.sweep.table import SweepTable, as_csv, as_markdown, as_text, sweep_table
+from msbreg_tf.run.sweep.table import SweepTable, sweep_table
 
 NAME = "table"
 

@@ -11,7 +11,8 @@ from typing import Any, Optional
 
 from msbreg_tf.errors import RunFailedError
 from msbreg_tf.run.sweep import record
-from msbreg_tf.run.sweep.work import Work, missing, read_state, take, write_state
+from msbreg_tf.run.sweep.state import missing, read_state, take, write_state
+from msbreg_tf.run.sweep.work import Work
 
 _POLL_SECONDS = 0.5
 # What submitit takes for every cluster; all others are Slurm's own.

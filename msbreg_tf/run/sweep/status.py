@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Optional
 from msbreg_tf.files import lock
 from msbreg_tf.run.clock import duration
 from msbreg_tf.run.config import Config
-from msbreg_tf.run.sweep import work
+from msbreg_tf.run.sweep import state as states
 from msbreg_tf.run.sweep.record import Sweep
 
 DONE, RUNNING, FAILED, WAITING = "done", "running", "failed", "waiting"
@@ -42,17 +42,17 @@ def standings(sweep: Sweep) -> list[Standing]:
 def standing(sweep: Sweep, name: str) -> Standing:
     """Where one run stands."""
     folder = sweep.folder(name)
-    state = work.read_state(folder)
+    state = states.read_state(folder)
     failed: Optional[dict[str, Any]] = state["failed"]
     word = WAITING
     if is_held(folder):
         word = RUNNING
-    elif not work.missing(sweep, name):
+    elif not states.missing(sweep, name):
         word = DONE
     elif failed:
         word = FAILED
     epochs = sweep.points[name].config.optimizer.epochs
-    progress = 1.0 if work.TRAIN in state["done"] else _epochs_done(folder) / epochs
+    progress = 1.0 if states.TRAIN in state["done"] else _epochs_done(folder) / epochs
     why = failed["why"] if failed and word == FAILED else ""
     return Standing(name, word, min(progress, 1.0), state["done"], why, state["job"])
 
@@ -60,7 +60,7 @@ def standing(sweep: Sweep, name: str) -> Standing:
 def is_held(folder: str) -> bool:
     """Whether a process has the lock of a point."""
     try:
-        with open(os.path.join(folder, work.OWN, lock.NAME)) as file:
+        with open(os.path.join(folder, states.OWN, lock.NAME)) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -79,8 +79,8 @@ def seconds_left(sweep: Sweep, found: list[Standing], at_once: int) -> Optional[
       found: their standings.
       at_once: how many run at the same time.
     """
-    trained = [s for s in found if work.TRAIN in s.seconds]
-    spent = sum(s.seconds[work.TRAIN] for s in trained)
+    trained = [s for s in found if states.TRAIN in s.seconds]
+    spent = sum(s.seconds[states.TRAIN] for s in trained)
     units = sum(_units(sweep.points[s.name].config) for s in trained)
     if not units:
         return None
@@ -88,9 +88,9 @@ def seconds_left(sweep: Sweep, found: list[Standing], at_once: int) -> Optional[
     for each in found:
         if each.state == DONE or each.state == FAILED:
             continue
-        if work.TRAIN not in each.seconds:
+        if states.TRAIN not in each.seconds:
             left += (1 - each.progress) * _units(sweep.points[each.name].config) * spent / units
-        for stage in work.stages(sweep)[1:]:
+        for stage in states.stages(sweep)[1:]:
             took = [s.seconds[stage] for s in found if stage in s.seconds]
             if stage not in each.seconds:
                 if not took:
@@ -118,7 +118,7 @@ def summary(sweep: Sweep, found: list[Standing], at_once: int) -> str:
 def failures(sweep: Sweep, found: list[Standing]) -> list[str]:
     """A line for every failed run: which, why, and its log."""
     return [
-        f"{s.name} failed: {s.why} Log: {os.path.join(sweep.folder(s.name), work.LOG)}"
+        f"{s.name} failed: {s.why} Log: {os.path.join(sweep.folder(s.name), states.LOG)}"
         for s in found
         if s.state == FAILED
     ]

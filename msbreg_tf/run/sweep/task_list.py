@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from msbreg_tf.run.sweep.record import Sweep
-from msbreg_tf.run.sweep.work import missing
+from msbreg_tf.run.sweep.state import missing
 
 
 def lines(sweep: Sweep, names: Sequence[str]) -> list[str]:

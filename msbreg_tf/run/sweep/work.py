@@ -8,28 +8,21 @@ the sweep dies, and then save and end.
 import contextlib
 import ctypes
 import dataclasses
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Optional
+from collections.abc import Callable, Sequence
+from typing import Optional
 
-from msbreg_tf.errors import EXIT_PREEMPTED, RunFailedError
+from msbreg_tf.errors import EXIT_PREEMPTED
 from msbreg_tf.files.lock import Lock
-from msbreg_tf.files.whole import fingerprint_of_json, write_text_whole
-from msbreg_tf.run.config import PARTS, Config
+from msbreg_tf.run.sweep.command_lines import command_line
 from msbreg_tf.run.sweep.record import Sweep
-from msbreg_tf.settings import flagged, written
+from msbreg_tf.run.sweep.state import LOG, missing, read_state, write_state
 
-LOG = "sweep.log"
-
-TRAIN = "train"
-OWN = ".sweep"
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of linux/prctl.h
-_LABELLED = ("knn", "linear", "finetune", "svm")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,52 +47,6 @@ class Place:
             changes["CUDA_VISIBLE_DEVICES"] = self.gpus
             changes["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"  # others may be on the same one
         return {**os.environ, **changes}
-
-
-def read_state(folder: str) -> dict[str, Any]:
-    """What was done of a point: {"done": {stage: seconds}, "failed": {…} or None, "job": id}."""
-    try:
-        with open(os.path.join(folder, OWN, "state.json"), encoding="utf-8") as file:
-            state = json.load(file)
-    except (OSError, ValueError):
-        state = {}
-    return {"done": {}, "failed": None, "job": None, **state}
-
-
-def write_state(folder: str, **changes: Any) -> dict[str, Any]:
-    """Changes entries of a point's state; see `read_state`."""
-    state = read_state(folder) | changes
-    os.makedirs(os.path.join(folder, OWN), exist_ok=True)
-    write_text_whole(os.path.join(folder, OWN, "state.json"), json.dumps(state, indent=1))
-    return state
-
-
-def stages(sweep: Sweep) -> list[str]:
-    """What is done of every run: "train", then an evaluation with the fingerprint of its flags."""
-    return [TRAIN, *(f"{name} {fingerprint_of_json(f)}" for name, f in sweep.evaluations.items())]
-
-
-def missing(sweep: Sweep, name: str) -> list[str]:
-    """The stages of a run that are not done yet."""
-    folder = sweep.folder(name)
-    done = read_state(folder)["done"]
-    if TRAIN in done and _export(folder) is None:  # somebody has removed it
-        return stages(sweep)
-    return [stage for stage in stages(sweep) if stage not in done]
-
-
-def take(sweep: Sweep, name: str, wait: bool = False) -> Optional[Lock]:
-    """The lock of a point; None if somebody has it.
-
-    Raises:
-      OSError: its folder can't be made or written.
-    """
-    folder = os.path.join(sweep.folder(name), OWN)
-    os.makedirs(folder, exist_ok=True)
-    try:
-        return Lock(folder, f"the point {name}", wait=wait)
-    except RunFailedError:
-        return None
 
 
 class Work:
@@ -165,7 +112,7 @@ class Work:
         if not self._left:
             self._end(None)
             return
-        command = self._command(self._left[0])
+        command = command_line(self._sweep, self.name, self._left[0])
         self._stage_started = time.time()
         with open(self.log, "ab") as log:
             log.write(f"$ {' '.join(command)}\n".encode())
@@ -186,51 +133,6 @@ class Work:
         if failure is not None:
             write_state(self._folder, failed={"why": failure, "time": time.time()})
         self._lock.close()
-
-    def _command(self, stage: str) -> list[str]:
-        config = self._sweep.points[self.name].config
-        if stage == TRAIN:
-            return train_command(config, self._folder)
-        name = stage.split()[0]
-        flags = evaluation_flags(name, config, self._sweep.evaluations[name])
-        flags["saved_model"] = _export(self._folder) or os.path.join(self._folder, "export")
-        flags["run_name"] = self.name
-        if name == "finetune":
-            flags["workdir"] = os.path.join(self._folder, "finetune")
-        given = [f"--{flag}={text}" for flag, text in flags.items()]
-        return [sys.executable, "-m", "msbreg_tf.commands.main", name, *given]
-
-
-def train_command(config: Config, workdir: str) -> list[str]:
-    """The command line that trains a point: what differs from the defaults."""
-    values, defaults = config.settings(), Config().settings()
-    flags = [
-        f"--{flag}={written(values[field.name])}"
-        for part in PARTS
-        for flag, field in flagged(part)
-        if values[field.name] != defaults[field.name]
-    ]
-    return [sys.executable, "-m", "msbreg_tf.train", *flags, f"--workdir={workdir}"]
-
-
-def evaluation_flags(name: str, config: Config, given: Mapping[str, str]) -> dict[str, str]:
-    """{flag: text} of an evaluation: the run's images and labelled splits, then what is given."""
-    data, run = config.data, config.run
-    flags = {"dataset": data.dataset, "test_split": run.knn_test_split}
-    if name in _LABELLED:
-        flags["train_split"] = run.knn_train_split
-    if data.data_dir:
-        flags["data_dir"] = data.data_dir
-    return {**flags, **given}
-
-
-def _export(folder: str) -> Optional[str]:
-    """The newest export of a run; None if there is none."""
-    with contextlib.suppress(OSError):
-        steps = [n for n in os.listdir(os.path.join(folder, "export")) if n.isdigit()]
-        if steps:
-            return os.path.join(folder, "export", max(steps, key=int))
-    return None
 
 
 def _prepare(cores: Sequence[int], parent: int) -> Callable[[], None]:
