@@ -100,7 +100,7 @@ def doc_of(name: str) -> str:
     text = _tool(SUBCOMMANDS[name]).__doc__ or ""
     for other, sub in SUBCOMMANDS.items():
         text = re.sub(rf"python -m (tools|msbreg_tf)\.{sub.tool}\b", f"msbreg {other}", text)
-    return re.sub(r"--flagfile=flags/(?:eval/)?(\w+)\.cfg", r"--recipe=\1", text)
+    return re.sub(r"--flagfile=flags/(?:eval/|tables/)?(\w+)\.cfg", r"--recipe=\1", text)
 
 
 def _tool(sub: Subcommand):

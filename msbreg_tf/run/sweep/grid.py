@@ -183,5 +183,5 @@ def _folder_name(parts: Iterable[str]) -> str:
     text = "-".join(parts)
     for letter, spelled in _SPELLED.items():
         text = text.replace(letter, spelled)
-    text = text.replace("__", "_")
-    return re.sub(r"-{2,}", "-", re.sub(r"[^A-Za-z0-9.+_=-]+", "-", text)).strip("-.")[:200]
+    text = re.sub(r"[^A-Za-z0-9.+_=-]+", "-", text.replace("__", "_"))
+    return re.sub(r"-?\+-?", "+", re.sub(r"-{2,}", "-", text)).strip("-.")[:200]
