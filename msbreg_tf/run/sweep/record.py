@@ -163,7 +163,7 @@ def _refuse_others(
     for name, entry in entries.items():
         if name in recorded:
             there = recorded[name]["settings"]
-            _refuse(workdir, f"the point {name}", there, entry["settings"])
+            _refuse(workdir, f"the point '{name}'", there, entry["settings"])
     varied = {
         name for entry in (*recorded.values(), *entries.values()) for name in entry["varied"]
     } | {"seed"}
@@ -173,7 +173,7 @@ def _refuse_others(
         common = (settings.keys() | shared.keys()) - varied
         _refuse(
             workdir,
-            f"points such as {name}",
+            f"points such as '{name}'",
             {key: settings.get(key) for key in common},
             {key: shared.get(key) for key in common},
         )

@@ -52,7 +52,7 @@ def test_done_is_never_done_again_and_a_grid_may_grow(sweeps):
     code, _, errors = sweeps.run(*GRID, "--epochs=30")
     assert code == 2
     assert errors.count("\n") == 1
-    assert f"holds the point {ZERO} with other settings (--epochs: 320 there, 30 now)" in errors
+    assert f"holds the point '{ZERO}' with other settings (--epochs: 320 there, 30 now)" in errors
     code, _, errors = sweeps.run("--grid=lambda_b=3", "--batch_size=64")
     assert (code, "--batch_size: 512 there, 64 now" in errors) == (2, True)
 
