@@ -37,6 +37,12 @@ def canonical(objective: ObjectiveSettings) -> ObjectiveSettings:
     return plain
 
 
+def weights_in_force(objective: ObjectiveSettings) -> dict[str, float]:
+    """{setting: λ}, which is 0 where the method does not use it."""
+    plain = canonical(objective)
+    return {name: getattr(plain, name) for name in _WEIGHTS}
+
+
 def _weights(objective: ObjectiveSettings) -> float:
     """Sum of the weights that the method uses."""
     own = {"msbreg": ("lambda_s", "lambda_b"), "byol_uniform": ("lambda_u",)}

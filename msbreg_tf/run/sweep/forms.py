@@ -3,6 +3,7 @@
 import csv
 import io
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 from msbreg_tf.evaluation.results.text import table as text_table
@@ -35,7 +36,7 @@ def as_csv(table: SweepTable) -> str:
     """The table for programs: mean, deviation and number of seeds in columns of their own."""
     rows = []
     for row in table.rows:
-        cells: dict[str, Any] = {**_names(table, row), "seeds": row.seeds}
+        cells: dict[str, Any] = {**_names(table, row, brief=False), "seeds": row.seeds}
         for heading in table.headings:
             found = row.values[heading]
             cells[f"{heading} mean"] = found and found.mean
@@ -54,16 +55,21 @@ def as_csv(table: SweepTable) -> str:
 def _fitting(table: SweepTable) -> list[str]:
     """Tables of at most `_WIDTH` characters where that is possible, each with the rows' names."""
     cells = _cells(table)
-    names = [*_names(table, table.rows[0]), "seeds"]
+    names = [*_names(table, table.rows[0], brief=True), "seeds"]
+
+    def drawn(columns: Sequence[str]) -> str:
+        return text_table([{name: row[name] for name in (*names, *columns)} for row in cells])
+
     parts: list[str] = []
     columns: list[str] = []
-    for column in [each for each in cells[0] if each not in names]:
-        wider = text_table([{k: row[k] for k in (*names, *columns, column)} for row in cells])
-        if columns and max(map(len, wider.splitlines())) > _WIDTH:
-            parts.append(text_table([{k: row[k] for k in (*names, *columns)} for row in cells]))
+    for heading in table.headings:
+        added = [each for each in (heading, f"published {heading}") if each in cells[0]]
+        wide = max(map(len, drawn([*columns, *added]).splitlines())) > _WIDTH
+        if columns and wide:
+            parts.append(drawn(columns))
             columns = []
-        columns.append(column)
-    return [*parts, text_table([{k: row[k] for k in (*names, *columns)} for row in cells])]
+        columns += added
+    return [*parts, drawn(columns)]
 
 
 def _cells(table: SweepTable) -> list[dict[str, Any]]:
@@ -71,7 +77,7 @@ def _cells(table: SweepTable) -> list[dict[str, Any]]:
     beside = table.published_headings
     rows = []
     for row in table.rows:
-        cells = _names(table, row)
+        cells = _names(table, row, brief=True)
         cells["seeds"] = _seeds(row)
         for heading in table.headings:
             found = row.values[heading]
@@ -83,10 +89,16 @@ def _cells(table: SweepTable) -> list[dict[str, Any]]:
     return rows
 
 
-def _names(table: SweepTable, row: Row) -> dict[str, Any]:
-    """The cells that tell a row from others."""
-    label = {"row": row.label} if any(each.label for each in table.rows) else {}
-    return {**label, **{name: _short(value) for name, value in row.settings.items()}}
+def _names(table: SweepTable, row: Row, brief: bool) -> dict[str, Any]:
+    """The cells that tell a row from others; `brief` leaves settings out that its label tells."""
+    labels = [each.label for each in table.rows]
+    settings = dict(row.settings)
+    if brief and all(labels):
+        told = {name: {(each.label, str(each.settings[name])) for each in table.rows}
+                for name in settings}  # fmt: skip
+        settings = {k: v for k, v in settings.items() if len(told[k]) > len(set(labels))}
+    label = {"row": row.label} if any(labels) else {}
+    return {**label, **{name: _short(value) for name, value in settings.items()}}
 
 
 def _seeds(row: Row) -> str:

@@ -84,11 +84,11 @@ def _maps(figure_class: Any, table: SweepTable, heading: str) -> Any:
     size = (1.2 + 3.4 * len(views), 0.6 + 2.9 * len(sources))
     figure = figure_class(figsize=size, dpi=120, layout="constrained")
     axes = figure.subplots(len(sources), len(views), squeeze=False)
-    for source, line in zip(sources, axes):
-        maps = [grid_of(rows, k, heading, source == _PAPERS) for k in views]
+    maps = [[grid_of(rows, k, heading, source == _PAPERS) for k in views] for source in sources]
+    for source, own, limits, line in zip(sources, maps, ranges(maps), axes):
         image = None
-        for k, values, ax in zip(views, maps, line):
-            image = _map(ax, rows, values, *_range(maps))
+        for k, values, ax in zip(views, own, line):
+            image = _map(ax, rows, values, *limits)
             ax.set_title(f"K = {k}, {source}", fontsize=9)
         figure.colorbar(image, ax=list(line), label=heading, shrink=0.9)
     return figure
@@ -112,12 +112,16 @@ def _map(ax: Any, rows: Sequence[Row], values: "np.ndarray", low: float, high: f
     return image
 
 
-def _range(maps: Sequence["np.ndarray"]) -> tuple[float, float]:
-    """Smallest and largest value of one source: its colours go from the one to the other."""
+def ranges(maps: Sequence[Sequence["np.ndarray"]]) -> list[tuple[float, float]]:
+    """Smallest and largest value of each source, for its colours; one for all if they overlap."""
     import numpy as np
 
-    values = np.concatenate([each[np.isfinite(each)] for each in maps])
-    return (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    found = []
+    for each in maps:
+        values = np.concatenate([grid[np.isfinite(grid)] for grid in each])
+        found.append((float(values.min()), float(values.max())) if len(values) else (0.0, 1.0))
+    lows, highs = zip(*found)
+    return [(min(lows), max(highs))] * len(found) if max(lows) <= min(highs) else found
 
 
 def _bars(figure_class: Any, table: SweepTable, heading: str) -> Any:

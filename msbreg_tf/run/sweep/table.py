@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Optional
 
 from msbreg_tf.evaluation.results.comparison import Column, compare, described
 from msbreg_tf.evaluation.results.published import PUBLISHED, PublishedValue
+from msbreg_tf.method.equality import weights_in_force
 from msbreg_tf.run.sweep.grid import Point
 
 
@@ -35,7 +36,8 @@ class Row:
 
     Attributes:
       label: its name in --points, or None.
-      settings: {setting: value} that tell it from the other rows, without the seed.
+      settings: {setting: value} that tell it from the other rows, without the seed; a weight that
+        its method does not use is 0.
       seeds: how many were asked for.
       values: {heading: over the seeds that are measured, or None}.
       published: {heading: the paper's value, or None}.
@@ -112,14 +114,15 @@ def _row(
         c.heading: _spread([_last(results.get(p.name, ()), c) for p in group]) for c in columns
     }
     beside = {c.heading: _published(c, label, place, printed) for c in columns}
-    settings = {name: config.settings()[name] for name in shown}
+    given = {**config.settings(), **weights_in_force(objective)}
+    settings = {name: given[name] for name in shown}
     return Row(label, settings, len(group), values, beside, place)
 
 
 def _told_apart(points: Sequence[Point]) -> list[str]:
     """Settings that some point varies and that are not the same in all."""
     names = list(dict.fromkeys(name for point in points for name in point.varied))
-    values = [point.config.settings() for point in points]
+    values = [{**p.config.settings(), **weights_in_force(p.config.objective)} for p in points]
     return [name for name in names if len({str(v[name]) for v in values}) > 1] or names
 
 

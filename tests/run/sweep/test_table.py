@@ -61,8 +61,31 @@ def test_rows_stand_beside_the_paper_s_rows_of_their_name():
     assert [row.published["geometry uniformity"] for row in table.rows] == [-1.52, -3.8, None]
     assert [row.published["linear top-1 %"] for row in table.rows] == [71.9, 80.4, None]
     assert sweep_table(points, results).published_headings == []
+    first = as_text(table).splitlines()[:2]
+    assert first[0].split() == [
+        "row",
+        "seeds",
+        "geometry",
+        "uniformity",
+        "published",
+        "geometry",
+        "uniformity",
+    ]
+    assert first[1].split() == ["BYOL", "1", "-2.00", "-1.52"]
     assert "50.00" in as_text(table)
-    assert "±" not in as_text(table).splitlines()[1]
+    row = next(csv.DictReader(io.StringIO(as_csv(table))))
+    assert (row["row"], row["method"], row["num_views"]) == ("BYOL", "byol", "2")
+    both = points_of(
+        Config(), "norm=batch,layer", "BYOL: method=byol,num_views=2; b: num_views=3", (0,)
+    )
+    table = sweep_table(both, {p.name: [line(p.name, 5.0)] for p in both})
+    assert as_text(table).splitlines()[1].split() == ["BYOL", "batch", "1", "5.00"]
+
+
+def test_a_weight_that_is_not_used_is_shown_as_0():
+    points = points_of(Config(), "method=byol,msbreg;lambda_b=0.25,0.5;num_views=2", "", (0,))
+    table = sweep_table(points, {p.name: [line(p.name, 5.0)] for p in points})
+    assert [row.settings["lambda_b"] for row in table.rows] == [0.0, 0.0, 0.25, 0.5]
 
 
 def test_nothing_measured_is_said():
@@ -95,6 +118,9 @@ def test_the_whole_of_table_5_is_a_map_with_the_paper_s_numbers():
     rows = points_of(Config(), "lambda_s=0,1;lambda_b=0,1;norm=batch,layer", "", (0,))
     assert not picture.is_map(sweep_table(rows, {}).rows)
     assert not picture.is_map(sweep_table(points_of(Config(), "lambda_s=0,1", "", (0,)), {}).rows)
+    low, high = np.array([[1.0, 5.0]]), np.array([[4.0, np.nan]])
+    assert picture.ranges([[low], [high]]) == [(1.0, 5.0)] * 2  # they overlap: one scale
+    assert picture.ranges([[low], [high + 2]]) == [(1.0, 5.0), (6.0, 6.0)]
 
 
 def test_pictures_are_drawn_or_the_extra_is_named(tmp_path, monkeypatch, capsys):
