@@ -88,12 +88,13 @@ def sweep_table(
     comparison = compare([line for lines in results.values() for line in lines])
     columns = comparison.columns
     printed = [v for v in PUBLISHED if v.source == f"Table {paper_table}"]
-    groups: dict[tuple, list[Point]] = {}
+    groups: dict[str, dict[int, Point]] = {}
     for point in points:
-        key = (point.label, *((name, str(value)) for name, value in point.varied.items()))
-        groups.setdefault(key, []).append(point)
+        others = {**point.config.settings(), "label": point.label, "seed": None}
+        groups.setdefault(str(others), {}).setdefault(point.config.run.seed, point)
     shown = _told_apart(points)
-    rows = [_row(group, shown, columns, results, printed) for group in groups.values()]
+    seeds = [list(group.values()) for group in groups.values()]
+    rows = [_row(group, shown, columns, results, printed) for group in seeds]
     first = [c.heading for c in columns if any(r.published[c.heading] is not None for r in rows)]
     headings = [*first, *(c.heading for c in columns if c.heading not in first)]
     return SweepTable(rows, headings, _notes(comparison, printed if first else []))

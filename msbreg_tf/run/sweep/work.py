@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import dataclasses
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -115,7 +116,7 @@ class Work:
         command = command_line(self._sweep, self.name, self._left[0])
         self._stage_started = time.time()
         with open(self.log, "ab") as log:
-            log.write(f"$ {' '.join(command)}\n".encode())
+            log.write(f"$ {shlex.join(command)}\n".encode())
             log.flush()
             self._process = subprocess.Popen(
                 command,

@@ -1,6 +1,7 @@
 """Sweeps on this machine, with stubs for what they start: kills, failures, extensions."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -59,11 +60,13 @@ def test_done_is_never_done_again_and_a_grid_may_grow(sweeps):
 
 def test_points_that_are_equal_are_one_run(sweeps):
     grid = "--grid=method=byol,msbreg;lambda_s=0,0.01;lambda_b=0;num_views=2"
-    code, printed, _ = sweeps.run(grid, "--evaluate=linear")
+    code, printed, _ = sweeps.run(grid, "--evaluate=linear", "--evaluate_with=linear: epochs=3")
     assert code == 0
     assert "points    4, 2 of them the same run as another" in printed
     folders = sorted(path.name for path in sweeps.workdir.iterdir() if path.is_dir())
     first = "method=byol-lambda_s=0-lambda_b=0-num_views=2-seed=0"
+    log = (sweeps.workdir / first / "sweep.log").read_text()
+    assert re.search(r"linear --dataset=sample .*--epochs=3 ", log)
     assert folders == [first, "method=msbreg-lambda_s=0.01-lambda_b=0-num_views=2-seed=0"]
     rows = (sweeps.workdir / "table.csv").read_text().splitlines()
     assert len(rows) == 5  # the heading, and every point with its result

@@ -88,6 +88,17 @@ def test_a_weight_that_is_not_used_is_shown_as_0():
     assert [row.settings["lambda_b"] for row in table.rows] == [0.0, 0.0, 0.25, 0.5]
 
 
+def test_a_point_that_two_grids_have_is_one_row():
+    base = Config()
+    points = points_of(base, "lambda_s=0,0.1", "", (0, 1))
+    points += points_of(base, "lambda_s=0.1,0.2;num_views=4", "", (0, 1))
+    assert base.objective.num_views == 4
+    table = sweep_table(points, {p.name: [line(p.name, 5.0)] for p in points})
+    assert [(row.settings["lambda_s"], row.seeds) for row in table.rows] == [
+        (0.0, 2), (0.1, 2), (0.2, 2),
+    ]  # fmt: skip
+
+
 def test_nothing_measured_is_said():
     points = points_of(Config(), "lambda_s=0,1", "", (0,))
     assert as_text(sweep_table(points, {})) == "Nothing is measured yet."
