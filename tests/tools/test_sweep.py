@@ -1,6 +1,7 @@
 """The command: what it refuses before anything runs, its recipes, and one real small sweep."""
 
 import glob
+import importlib
 import os
 import pathlib
 import re
@@ -11,10 +12,11 @@ import pytest
 
 from msbreg_tf.commands import cli, main, sweep
 from msbreg_tf.evaluation.results.log import read_results
-from msbreg_tf.run.config import Config
-from msbreg_tf.run.sweep import record, slurm, state
+from msbreg_tf.run.config import Config, config_from_settings
+from msbreg_tf.run.sweep import command_lines, record, slurm, state
 from msbreg_tf.run.sweep.grid import points_of
 
+train = importlib.import_module("msbreg_tf.train")  # the door's `train` is the function
 ROOT = pathlib.Path(__file__).parents[2]
 TABLES = sorted(glob.glob(str(ROOT / "flags" / "tables" / "*.cfg")))
 IMAGES = {"imagenet100": 126_689, "stl10": 105_000, "sample": 5_000}
@@ -125,6 +127,24 @@ def test_flags_of_engines_arrive(tool, monkeypatch):
     assert seen == {"table": 5, "names": [name], "jobs": 3}
     tool("--points=A: lambda_s=0.25", "--seeds=8", workdir="rows")
     assert seen["names"] == ["A-seed=8"]
+
+
+def test_the_command_lines_say_what_the_point_is():
+    settings = {
+        "dataset": "folder", "data_dir": "my pictures", "max_megapixels": 1e-3, "split": "a+b[:5%]",
+        "lambda_s": 0.1 + 0.2, "weight_decay": 1e-7, "encoder": "resnet50", "hidden_size": 7,
+        "mixed_precision": True, "knn_train_split": "known", "knn_test_split": "new", "seed": 3,
+        "warmup_epochs": 0.25, "workdir": "some where",
+    }  # fmt: skip
+    config = config_from_settings(settings)
+    command = command_lines.train_command(config, "some where")
+    assert command[1:3] == ["-m", "msbreg_tf.train"]
+    assert Config(*cli.read_flags(train.COMMAND, command[2:])[0]) == config
+    assert command_lines.evaluation_flags("knn", config, {"k": "3", "test_split": "own"}) == {
+        "dataset": "folder", "data_dir": "my pictures", "max_megapixels": "0.001",
+        "train_split": "known", "test_split": "own", "k": "3",
+    }  # fmt: skip
+    assert "train_split" not in command_lines.evaluation_flags("geometry", config, {})
 
 
 def flags_of(path):

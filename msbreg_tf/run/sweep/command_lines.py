@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 
+from msbreg_tf.data.settings import DataSettings
 from msbreg_tf.run.config import PARTS, Config
 from msbreg_tf.run.sweep.record import Sweep
 from msbreg_tf.run.sweep.state import TRAIN, newest_export
@@ -47,4 +48,6 @@ def evaluation_flags(name: str, config: Config, given: Mapping[str, str]) -> dic
         flags["train_split"] = run.knn_train_split
     if data.data_dir:
         flags["data_dir"] = data.data_dir
+    if data.max_megapixels != DataSettings().max_megapixels:
+        flags["max_megapixels"] = written(data.max_megapixels)
     return {**flags, **given}
