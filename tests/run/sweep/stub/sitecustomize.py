@@ -68,3 +68,4 @@ elif _ARGUMENTS[:2] == ["-m", "msbreg_tf.commands.main"] and _ARGUMENTS[2] in ("
     _evaluate(_ARGUMENTS[2])
     sys.stdout.flush()
     os._exit(0)
+sys.modules["matplotlib"] = None  # pictures have a test of their own, and take a second each
