@@ -9,6 +9,7 @@ from msbreg_tf.commands import (
     parity,
     preview_views,
     quickstart,
+    sweep,
 )
 from msbreg_tf.train import COMMAND
 
@@ -25,5 +26,6 @@ COMMANDS = {
     "tools.parity": parity.COMMAND,
     "tools.preview_views": preview_views.COMMAND,
     "tools.quickstart": quickstart.COMMAND,
+    "tools.sweep": sweep.COMMAND,
     "tools.svm_eval": evaluate.command("svm"),
 }

@@ -622,6 +622,48 @@ MISTAKES = (
         "config.run.mixed_precision, None, config.run.cpu_devices",
         "tests/run/test_precision.py::test_a_run_says_and_records_what_was_chosen_and_keeps_it",
     ),
+    Mistake(
+        "points that are equal are run each for itself",
+        "msbreg_tf/run/sweep/record.py",
+        "first.setdefault(identity(point), point.name)",
+        "point.name",
+        "tests/run/sweep/test_local.py::test_points_that_are_equal_are_one_run",
+    ),
+    Mistake(
+        "a killed sweep leaves its trainings running",
+        "msbreg_tf/run/sweep/work.py",
+        "libc.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)",
+        "pass",
+        "tests/run/sweep/test_local.py::test_a_killed_sweep_leaves_no_process_and_continues",
+    ),
+    Mistake(
+        "the jobs of a sweep share all cores",
+        "msbreg_tf/run/sweep/local.py",
+        "_share(cores, index, jobs)",
+        "cores",
+        "tests/run/sweep/test_local.py::test_every_job_has_its_own_cores_and_gpus",
+    ),
+    Mistake(
+        "--evaluate_with is ignored",
+        "msbreg_tf/run/sweep/command_lines.py",
+        "return {**flags, **given}",
+        "return flags",
+        "tests/run/sweep/test_local.py::test_points_that_are_equal_are_one_run",
+    ),
+    Mistake(
+        "published values stand beside every K",
+        "msbreg_tf/run/sweep/table.py",
+        "value.settings == place",
+        "value.settings[1:] == place[1:]",
+        "tests/run/sweep/test_table.py::test_seeds_become_mean_and_deviation_beside_the_published_value",
+    ),
+    Mistake(
+        "the deviation over seeds is over n",
+        "msbreg_tf/run/sweep/table.py",
+        "statistics.stdev(known)",
+        "statistics.pstdev(known)",
+        "tests/run/sweep/test_table.py::test_seeds_become_mean_and_deviation_beside_the_published_value",
+    ),
 )
 
 

@@ -80,6 +80,9 @@ def test_recipes_and_help_come_with_it(installed):
     assert "msbreg knn --saved_model=" in done.stdout
     done = installed("msbreg", "linear", "--recipe=linear_stl10", "--only_check_args")
     assert done.returncode == 0, done.stderr
+    flags = ("--recipe=table5_small", "--workdir=sweep", "--engine=print")
+    done = installed("msbreg", "sweep", *flags)
+    assert (done.returncode, done.stdout.count("\n")) == (0, 40), done.stderr
     done = installed("msbreg", "--version")
     assert done.stdout == f"msbreg_tf {msbreg_tf.__version__}\n"
 

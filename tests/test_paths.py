@@ -41,6 +41,10 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
         (["tools.embed", "--saved_model=export", "--data_dir=/nope", "--output=a.npz"],
          "--data_dir=/nope: no such folder"),
         (["tools.quickstart", "--workdir=pictures"], "--workdir=pictures: it holds other files"),
+        (["tools.sweep"], "--workdir is missing"),
+        (["tools.sweep", "--workdir=pictures", "--grid=lambda_s=0"], "it holds other files"),
+        (["tools.sweep", "--workdir=new", "--grid=lambda_s=0", "--dataset=folder",
+          "--data_dir=/nope"], "--data_dir=/nope: no such folder"),
         (["tools.preview_views", "--dataset=folder", "--data_dir=/nope"], "no such folder"),
     ],
 )  # fmt: skip

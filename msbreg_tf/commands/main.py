@@ -46,6 +46,7 @@ SUBCOMMANDS = {
     "linear": Subcommand("linear_eval", _EVALUATE, "a linear classifier on its features", "linear"),
     "finetune": Subcommand("finetune", _EVALUATE, "a classifier from few labels", "finetune"),
     "svm": Subcommand("svm_eval", _EVALUATE, "VOC07's linear SVMs", "svm"),
+    "sweep": Subcommand("sweep", "msbreg_tf.commands.sweep", "a grid of runs, and their table"),
     "compare": Subcommand("compare", "msbreg_tf.commands.compare", "several runs side by side"),
     "embed": Subcommand("embed", "msbreg_tf.commands.embed", "a folder of images to embeddings"),
     "parity": Subcommand("parity", "msbreg_tf.commands.parity", "do your devices train as one?"),
@@ -99,7 +100,7 @@ def doc_of(name: str) -> str:
     text = _tool(SUBCOMMANDS[name]).__doc__ or ""
     for other, sub in SUBCOMMANDS.items():
         text = re.sub(rf"python -m (tools|msbreg_tf)\.{sub.tool}\b", f"msbreg {other}", text)
-    return re.sub(r"--flagfile=flags/(?:eval/)?(\w+)\.cfg", r"--recipe=\1", text)
+    return re.sub(r"--flagfile=flags/(?:eval/|tables/)?(\w+)\.cfg", r"--recipe=\1", text)
 
 
 def _tool(sub: Subcommand):
@@ -109,3 +110,7 @@ def _tool(sub: Subcommand):
         return importlib.import_module(f"msbreg_tf.tools.{sub.tool}")
     except ModuleNotFoundError:  # in a checkout
         return importlib.import_module(f"tools.{sub.tool}")
+
+
+if __name__ == "__main__":  # how a sweep starts tools wherever the package is
+    main()

@@ -26,7 +26,7 @@ from msbreg_tf.run.build import (
 )
 from msbreg_tf.run.callbacks.guards import SaveCheckpoints, StopOnNonFinite
 from msbreg_tf.run.callbacks.logs import knn_data, log_callbacks
-from msbreg_tf.run.callbacks.monitors import duration
+from msbreg_tf.run.clock import duration
 from msbreg_tf.run.config import Config
 from msbreg_tf.run.determinism import reproducible_sums
 from msbreg_tf.run.facts import export_facts

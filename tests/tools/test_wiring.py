@@ -389,6 +389,7 @@ ELSEWHERE = {  # whose settings have tests of their own
     "tools.parity": "tests/run/test_parity.py",
     "tools.preview_views": "tests/tools/test_preview_views.py",
     "tools.quickstart": "tests/test_wiring*.py",
+    "tools.sweep": "tests/tools/test_sweep.py",
 }
 EXPORT = ("saved_model", "image_size", "dataset", "test_split", "data_dir")
 WIRED = {

@@ -23,6 +23,7 @@ from msbreg_tf.files import event_files
 from msbreg_tf.files.metrics_file import MetricsFile
 from msbreg_tf.method.model import MONITORS
 from msbreg_tf.method.schedules import finished_steps
+from msbreg_tf.run.clock import duration
 
 
 class LogSchedule(NamedTuple):
@@ -227,10 +228,3 @@ class PeriodicNeighbours(keras.callbacks.Callback):
         self.file.append(step, {"same_picture": share})
         text = f"step {step}: nearest neighbour is another view of the same picture"
         tqdm.write(f"{text} {100 * share:.1f} %", file=sys.stderr)
-
-
-def duration(seconds: float) -> str:
-    """In words: "2 h 05 min" or "4 min 30 s"."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
