@@ -9,14 +9,16 @@ import sys
 
 _SCRIPT = """
 import importlib, json, sys
-from msbreg_tf.commands import cli, compare, data_service, doctor, embed, evaluate, parity
+from msbreg_tf.commands import cli, compare, convert, data_service, doctor, embed, evaluate, parity
 from msbreg_tf.commands import preview_views, quickstart
 from msbreg_tf.evaluation.protocols.table import PROTOCOLS
 from msbreg_tf.settings import declared, flagged, is_bool
 
 COMMANDS = {name: evaluate.command(name) for name in PROTOCOLS}
 train = importlib.import_module("msbreg_tf.train")  # the door's `train` is the function
-for module in (train, quickstart, preview_views, embed, compare, data_service, parity, doctor):
+for module in (
+    train, quickstart, preview_views, embed, compare, convert, data_service, parity, doctor
+):
     COMMANDS[module.__name__.rpartition(".")[2]] = module.COMMAND
 
 def wrong_values(field):
@@ -67,7 +69,7 @@ def test_no_setting_takes_a_value_that_can_not_work():
     assert set(tried) == {
         *("knn", "linear", "finetune", "svm", "geometry"),
         *("train", "quickstart", "preview_views", "embed", "compare", "data_service", "parity"),
-        "doctor",
+        *("convert", "doctor"),
     }
     assert sum(tried.values()) > 1000
     assert tried["train"] > 250
