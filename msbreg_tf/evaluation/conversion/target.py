@@ -55,7 +55,7 @@ class Target(NamedTuple):
       write: writes the file, and companions beside it, to a path that ends in `suffix`.
       load: reads the file, and nothing else, and returns what runs it.
       facts: (job) → what a user of the file has to know, as plain JSON values for its card.
-      check: (export, precision) refuses, by a `ValueError` of one line, what the format has no place for.
+      check: (export, precision) refuses what the format has no place for, by a one-line ValueError.
       any_size: (precision) → whether images of any size may be given, as the export takes them.
       measures_knn: (precision) → whether the cost is reported in k-NN accuracy, too.
     """
