@@ -14,7 +14,7 @@ PYTEST := -m pytest -n auto --maxprocesses 4 --dist worksteal
 # What differs between stacks if anything does: losses, model, augmentation, resume, export, whole runs.
 ON_BOTH_STACKS := tests/method tests/networks tests/augment tests/files tests/data/images tests/data/pipeline \
 	tests/evaluation/test_exporting.py tests/run/test_train.py tests/test_stacks.py \
-	tests/test_docs.py::test_the_python_for_keras_3_runs
+	tests/test_docs.py::test_the_python_for_keras_3_runs tests/test_docs.py::test_fine_tuning_in_keras_as_the_page_says
 
 .PHONY: quickstart test test-current test-convert docs gpu bench lint format lock clean
 

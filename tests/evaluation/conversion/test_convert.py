@@ -20,6 +20,8 @@ from msbreg_tf.networks.resnet import build_resnet
 from tests.evaluation.exports import save_tiny
 from tests.tools.conftest import run_command  # noqa: F401 - a fixture
 
+from .page import python_under
+
 SIZE = 32
 
 
@@ -131,8 +133,8 @@ def test_a_file_beyond_the_bar_is_not_kept(converted, standard, tmp_path, monkey
     assert os.listdir(tmp_path / "out") == []
 
 
-def test_tflite_takes_images_of_any_size(converted, narrow):
-    _, output = converted(narrow, "tflite", "a.tflite")
+def test_tflite_takes_images_of_any_size(converted, narrow, monkeypatch):
+    _, output = converted(narrow, "tflite", "encoder.tflite")
     card = card_of(output)
     assert card["verified"]["sizes"] == [[32, 32], [203, 261], [40, 150]]
     assert card["verified"]["largest_relative_difference"] < 1e-5
@@ -146,6 +148,10 @@ def test_tflite_takes_images_of_any_size(converted, narrow):
     # Only operations that every TFLite has: an interpreter without others has run it.
     with open(output, "rb") as file:
         assert b"Flex" not in file.read()
+    monkeypatch.chdir(os.path.dirname(output))
+    scope = {}
+    exec(python_under("TFLite"), scope)
+    assert scope["features"].shape == (2, narrow.feature_size)
 
 
 def test_smaller_numbers_have_bars_of_their_own_and_int8_says_what_it_costs(

@@ -14,6 +14,8 @@ from msbreg_tf.evaluation.features.exported import load_encoder
 from msbreg_tf.networks.resnet import build_resnet
 from tests.evaluation.exports import save_tiny
 
+from .page import python_under
+
 
 def is_missing(*modules):
     return any(importlib.util.find_spec(module) is None for module in modules)
@@ -63,15 +65,19 @@ def order(tmp_path, to, name):
 
 
 @needs_onnx
-def test_onnx(encoder, tmp_path):
+def test_onnx(encoder, tmp_path, monkeypatch):
     import onnx
 
-    asked = order(tmp_path, "onnx", "a.onnx")
+    asked = order(tmp_path, "onnx", "encoder.onnx")
     card = convert(encoder, asked)
     assert card["versions"].keys() >= {"tf2onnx", "onnx", "onnxruntime"}
     check_every_size(to_onnx.TARGET.load(asked.output), encoder)
     model = onnx.load(asked.output)
     assert [opset.version for opset in model.opset_import if not opset.domain] == [17]
+    monkeypatch.chdir(tmp_path)
+    scope = {}
+    exec(python_under("ONNX Runtime"), scope)
+    assert scope["features"].shape == (2, encoder.feature_size)
     (image,), (embedding,) = model.graph.input, model.graph.output
     assert (image.name, embedding.name) == ("image", "embedding")
     axes = [axis.dim_param or axis.dim_value for axis in image.type.tensor_type.shape.dim]
@@ -89,10 +95,14 @@ def test_what_tf2onnx_can_not_translate_is_not_kept(tmp_path):
 
 
 @needs_openvino
-def test_openvino(encoder, tmp_path):
-    asked = order(tmp_path, "openvino", "a.xml")
+def test_openvino(encoder, tmp_path, monkeypatch):
+    asked = order(tmp_path, "openvino", "encoder.xml")
     convert(encoder, asked)
-    assert sorted(os.listdir(tmp_path)) == ["a.bin", "a.xml", "a.xml.json"]
+    assert sorted(os.listdir(tmp_path)) == ["encoder.bin", "encoder.xml", "encoder.xml.json"]
     with open(asked.output + ".json") as file:
-        assert json.load(file)["files"].keys() == {"a.bin", "a.xml"}
+        assert json.load(file)["files"].keys() == {"encoder.bin", "encoder.xml"}
     check_every_size(to_openvino.TARGET.load(asked.output), encoder)
+    monkeypatch.chdir(tmp_path)
+    scope = {}
+    exec(python_under("OpenVINO"), scope)
+    assert scope["features"].shape == (2, encoder.feature_size)

@@ -3,6 +3,8 @@
 python -m pytest --noconftest tests/evaluation/conversion/test_torchvision.py
 """
 
+import os
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from msbreg_tf.evaluation.conversion import to_timm, to_torchvision
 from msbreg_tf.evaluation.conversion.target import Job
 from msbreg_tf.networks.settings import IMAGENET_MEAN, IMAGENET_STD
 
+from .page import python_under
 from .random_weights import Encoder
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed here")
@@ -31,6 +34,25 @@ def features(model, pixels):
     images = normalize(torch.from_numpy(pixels.transpose(0, 3, 1, 2)) / 255)
     with torch.no_grad():
         return model.eval()(images).numpy()
+
+
+def test_the_pages_lines_load_it(converted, monkeypatch):
+    name, path, pixels, expected = converted
+    timm = pytest.importorskip("timm", reason="timm is not installed here")
+    monkeypatch.chdir(os.path.dirname(path))
+    scope = {}
+    code = python_under("torchvision").replace("resnet18()", f"{name}()")
+    exec(code.replace("96", "64"), scope)
+    square = pixels[0, 6:70].astype(np.uint8)  # of the size already: no rounding while resizing
+    prepared = torch.stack([scope["preprocess"](square)])
+    with torch.no_grad():
+        found = scope["model"](prepared).numpy()
+    again = to_torchvision.TARGET.load(path)(square[None].astype(np.float32))
+    assert difference(found, again) < 2e-6
+    code = python_under("timm").replace('"resnet18"', f'"{name}"')
+    exec(code.replace("encoder_timm.safetensors", "encoder.safetensors"), scope)
+    assert isinstance(scope["model"], timm.models.resnet.ResNet)
+    assert difference(features(scope["model"], pixels), expected) < 2e-6
 
 
 def difference(found, expected):
