@@ -2,6 +2,7 @@
 
 from msbreg_tf.commands import (
     compare,
+    convert,
     data_service,
     doctor,
     embed,
@@ -16,6 +17,7 @@ from msbreg_tf.train import COMMAND
 COMMANDS = {
     "msbreg_tf.train": COMMAND,
     "tools.compare": compare.COMMAND,
+    "tools.convert": convert.COMMAND,
     "tools.data_service": data_service.COMMAND,
     "tools.doctor": doctor.COMMAND,
     "tools.embed": embed.COMMAND,

@@ -58,6 +58,7 @@ RUN = "tests/test_wiring_run.py::"
 COMPLETE = "tests/test_wiring_complete.py::"
 OPERATIONS = "tests/augment/test_operations.py::"
 TOOLS = "tests/tools/test_wiring.py::"
+CONVERSION = "tests/evaluation/conversion/"
 
 _RATE = RUN + "test_the_learning_rate_in_force_at_every_logged_step"
 _KNN = RUN + "test_knn_looks_up_the_train_split_and_classifies_the_test_split"
@@ -663,6 +664,34 @@ MISTAKES = (
         "statistics.stdev(known)",
         "statistics.pstdev(known)",
         "tests/run/sweep/test_table.py::test_seeds_become_mean_and_deviation_beside_the_published_value",
+    ),
+    Mistake(
+        "kernels are converted with their rows and columns exchanged",
+        "msbreg_tf/evaluation/conversion/names.py",
+        "value.transpose(3, 2, 0, 1)",
+        "value.transpose(3, 2, 1, 0)",
+        CONVERSION + "test_names.py::test_kernels_are_transposed_and_nothing_else_is_changed",
+    ),
+    Mistake(
+        "a converted file beyond the bar is kept",
+        "msbreg_tf/evaluation/conversion/convert.py",
+        "    if not verdict.keeps(bar):\n",
+        "    if False:\n",
+        CONVERSION + "test_convert.py::test_a_file_beyond_the_bar_is_not_kept",
+    ),
+    Mistake(
+        "a converted file that gives NaN is kept",
+        "msbreg_tf/evaluation/conversion/verify.py",
+        "return self.difference <= bar.difference and self.cosine >= bar.cosine",
+        "return not (self.difference > bar.difference or self.cosine < bar.cosine)",
+        CONVERSION + "test_convert.py::test_a_comparison_by_hand",
+    ),
+    Mistake(
+        "the resizing of an export needs float64, which TFLite has no division for",
+        "msbreg_tf/data/images/resizing.py",
+        "tf.cast(length % 2, tf.float32) / 2",
+        "tf.cast(tf.cast(length % 2, tf.float64) / 2, tf.float32)",
+        CONVERSION + "test_convert.py::test_tflite_takes_images_of_any_size",
     ),
 )
 

@@ -49,6 +49,9 @@ SUBCOMMANDS = {
     "sweep": Subcommand("sweep", "msbreg_tf.commands.sweep", "a grid of runs, and their table"),
     "compare": Subcommand("compare", "msbreg_tf.commands.compare", "several runs side by side"),
     "embed": Subcommand("embed", "msbreg_tf.commands.embed", "a folder of images to embeddings"),
+    "convert": Subcommand(
+        "convert", "msbreg_tf.commands.convert", "an encoder for torchvision, ONNX, TFLite, …"
+    ),
     "parity": Subcommand("parity", "msbreg_tf.commands.parity", "do your devices train as one?"),
     "data-service": Subcommand(
         "data_service", "msbreg_tf.commands.data_service", "make views on other machines"

@@ -11,11 +11,13 @@ from tensorflow.data.experimental import service
 
 from msbreg_tf.augment.draws import image_draws
 from msbreg_tf.augment.multiview import MultiViewAugmentation
-from msbreg_tf.commands import cli, data_service, embed, evaluate
+from msbreg_tf.commands import cli, convert, data_service, embed, evaluate
 from msbreg_tf.data.labelled import epochs as labelled_epochs
 from msbreg_tf.data.pipeline.seeds import order_seed, views_seed
 from msbreg_tf.data.settings import DataSettings
 from msbreg_tf.data.sources.table import labelled_splits, open_source
+from msbreg_tf.evaluation.conversion.table import TARGETS
+from msbreg_tf.evaluation.conversion.target import Bar, Target
 from msbreg_tf.evaluation.features import exported
 from msbreg_tf.evaluation.features.cache import split_features
 from msbreg_tf.evaluation.finetune import model as finetune_model
@@ -277,6 +279,45 @@ def test_embedding_settings_arrive(run_command, photos, foreign, tmp_path, monke
     assert len(np.load(output)["paths"]) == 12
 
 
+def test_conversion_settings_arrive_at_a_new_format(
+    run_command, photos, foreign, tmp_path, monkeypatch
+):
+    seen = {}
+
+    def write(job, path):
+        seen["squares"], seen["precision"] = job.samples.squares, job.precision
+        pathlib.Path(path).write_bytes(b"toy")
+
+    def load(path):
+        assert pathlib.Path(path).read_bytes() == b"toy"
+        return exported.load_encoder(foreign).embed
+
+    def cost(embed, run, size, count):
+        seen["knn"] = (size, count)
+        return {"k": 1, "export_top1": 1, "file_top1": 2, "train_images": 3, "test_images": 4}
+
+    bars = {"float32": Bar(0, -1), "int8": Bar(1e-6, 0.99)}
+    toy = Target(
+        "Toy", ".toy", "a toy", bars, {}, "", write, load, lambda job: {"note": "of a toy"},
+        measures_knn=lambda precision: precision == "int8",
+    )  # fmt: skip
+    monkeypatch.setitem(TARGETS, "toy", toy)
+    monkeypatch.setattr("msbreg_tf.evaluation.conversion.convert.knn_cost", cost)
+    output = tmp_path / "made" / "a.toy"
+    printed = run_command(
+        convert.COMMAND, saved_model=foreign, to="toy", output=str(output), precision="int8",
+        data_dir=f"{photos}/many", images=5, knn_images=123,
+    )  # fmt: skip
+    assert output.read_bytes() == b"toy"
+    assert seen["squares"].shape == (5, 224, 224, 3)  # the export does not say its size
+    assert (seen["precision"], seen["knn"]) == ("int8", (224, 123))
+    card = json.loads(output.with_name("a.toy.json").read_text())
+    assert card["order"]["export"] == exported.load_encoder(foreign).fingerprint
+    assert card["verified"]["from"] == f"{photos}/many"
+    assert [20, 24] in card["verified"]["sizes"]
+    assert "Note: of a toy" in printed
+
+
 class Server:
     """Stands in for a server of the tf.data service and keeps its configuration."""
 
@@ -429,6 +470,11 @@ WIRED = {
         LARGE: ("max_megapixels",),
         test_embedding_settings_arrive: (
             "saved_model", "image_size", "batch_size", "data_dir", "output",
+        ),
+    },
+    "tools.convert": {
+        test_conversion_settings_arrive_at_a_new_format: (
+            "saved_model", "to", "output", "precision", "data_dir", "images", "knn_images",
         ),
     },
     "tools.data_service": {
