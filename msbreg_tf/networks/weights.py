@@ -52,12 +52,13 @@ class EncoderWeights:
             facts += f"; not used: {_listed(self.unused)}"
         return f"{len(self.values)} weights of {self.path} ({facts})"
 
-    def put_into(self, encoder: keras.Model, flag: str) -> None:
+    def put_into(self, encoder: keras.Model, flag: str, remedy: str) -> None:
         """Gives the variables of `encoder` these values.
 
         Args:
           encoder: with variables of the same names and shapes.
           flag: how an error calls these weights.
+          remedy: what it advises, a sentence.
 
         Raises:
           ValueError: it is another encoder; names the first variable that differs.
@@ -73,8 +74,7 @@ class EncoderWeights:
             raise ValueError(
                 f"--{flag}={self.path}: another encoder: {len(differing)} of {len(names)} weights "
                 f"differ, first {shown}, which is {_shown(there.get(first))} there and "
-                f"{_shown(here.get(first))} here. Make --encoder, --encoder_width, --stem and "
-                "--norm those of these weights."
+                f"{_shown(here.get(first))} here. {remedy}"
             )
         for name, variable in variables.items():
             variable.assign(self.values[name])

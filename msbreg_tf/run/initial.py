@@ -6,6 +6,7 @@ from msbreg_tf.evaluation.features.weights import weights_of
 from msbreg_tf.method.model import MSBReg
 
 _FLAG = "init_from"
+_REMEDY = "Make --encoder, --encoder_width, --stem and --norm those of these weights."
 
 
 class InitialWeights:
@@ -26,7 +27,7 @@ class InitialWeights:
         Raises:
           ValueError: it is another encoder; names the first variable that differs.
         """
-        self._weights.put_into(model.encoder, _FLAG)
+        self._weights.put_into(model.encoder, _FLAG, _REMEDY)
         for target, online in model.target_pairs(trainable_only=False):
             target.assign(online)
 

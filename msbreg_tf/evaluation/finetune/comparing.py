@@ -126,7 +126,7 @@ def _run_or_read(start: Start, settings: FineTuneSettings, splits, subject, work
         choosing=os.path.join(folder, "choosing"),
         title=f"{_title(start, settings)}: ",
     )
-    found = measurement(outcome, start, splits(), settings, subject, start=start.name)
+    found = measurement(outcome, start, splits(), settings, subject, {"start": start.name})
     subject.record(found)
     labels = len(splits().train.labels)
     done = Done(start.name, settings.fraction, settings.seed, labels, found.values[_METRIC])
@@ -176,11 +176,14 @@ def _gain(ours: Sequence[float], theirs: Sequence[float], name: str, labels: int
     """The difference of the means, and in how many seeds it has that sign."""
     gains = [a - b for a, b in zip(ours, theirs)]
     mean = statistics.mean(gains)
+    if not mean:
+        return f"With {labels:,} labels, pretrained and {name} are equal."
     alike = sum(gain * mean > 0 for gain in gains)
-    verdict = f"in {alike} of {len(gains)} seeds" if mean else "no difference"
     side = "better" if mean > 0 else "worse"
-    said = f"{abs(mean):.2f} points {side} than {name}, {verdict}" if mean else f"{name}: {verdict}"
-    return f"With {labels:,} labels, pretrained is {said}."
+    return (
+        f"With {labels:,} labels, pretrained is {abs(mean):.2f} points {side} than {name}, in "
+        f"{alike} of {len(gains)} seeds."
+    )
 
 
 def _picture(path: str, subject: Subject, names: Sequence[str], done: Sequence[Done]) -> str:

@@ -106,9 +106,15 @@ def measurement(
     splits: LabelledSplits,
     settings: FineTuneSettings,
     subject: Subject,
-    **details: Any,
+    details: dict[str, Any],
 ) -> Measurement:
-    """The values as they are recorded, stamped with what they started from."""
+    """The values as they are recorded, stamped with what they started from.
+
+    Args:
+      outcome, start, splits, settings: of `run_part`.
+      subject: whose results file it will be.
+      details: to be recorded besides.
+    """
     images = subject.images_stamp(
         (splits.train.fingerprint, len(splits.train.labels)),
         (splits.test_fingerprint, outcome.result.test_images),

@@ -16,6 +16,7 @@ from msbreg_tf.evaluation.results.log import run_name
 from msbreg_tf.files.whole import sha256_of
 
 _FLAG = "compare"
+_REMEDY = "Give weights of the same network as in --saved_model."
 Embed = Callable[[np.ndarray], np.ndarray]  # images [b, S, S, 3] in 0–255 → features [b, F]
 
 
@@ -93,7 +94,7 @@ class Elsewhere(Start):
     def build(self, seed: int) -> keras.Model:
         """The same whatever the seed."""
         encoder = load_keras_encoder(self._export, self._image_size)
-        self._weights.put_into(encoder, _FLAG)
+        self._weights.put_into(encoder, _FLAG, _REMEDY)
         return encoder
 
 

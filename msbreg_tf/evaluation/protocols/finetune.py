@@ -67,7 +67,7 @@ def _measure_one(settings: FineTuneSettings, subject: Subject) -> Report:
         )
         export = _export(outcome, splits, subject, workdir.path)
     details = {"encoder.keras": start.digest, "classifier": export}
-    found = measurement(outcome, start, splits, settings, subject, **details)
+    found = measurement(outcome, start, splits, settings, subject, details)
     return Report(_text(subject, found.protocol, outcome, export), [found])
 
 

@@ -51,6 +51,39 @@ class _Names(dict):
         pass
 
 
+class _Rebuilt:
+    """Stands in for torch's function of that name.
+
+    An object without attributes, because a pickle may set those of a function: `__defaults__`.
+    """
+
+    __slots__ = ()
+
+    def __call__(self, storage, offset, size, stride, *_) -> _Tensor:
+        if not isinstance(storage, _Storage):
+            raise ValueError("a tensor without a storage")
+        sizes, strides = (tuple(map(_whole, numbers)) for numbers in (size, stride))
+        return _Tensor(storage, _whole(offset), sizes, strides)
+
+
+class _Parameter:
+    """Stands in for torch's function that makes a tensor a parameter."""
+
+    __slots__ = ()
+
+    def __call__(self, tensor, *_) -> _Tensor:
+        if not isinstance(tensor, _Tensor):
+            raise ValueError("a parameter without a tensor")
+        return tensor
+
+
+_KNOWN = {
+    "collections.OrderedDict": _Names,
+    "torch._utils._rebuild_tensor_v2": _Rebuilt(),
+    "torch._utils._rebuild_parameter": _Parameter(),
+}
+
+
 def read(path: str) -> Iterator[tuple[str, str, np.ndarray]]:
     """Yields (name, dtype, array) of the tensors of a state_dict; bfloat16 as float32.
 
@@ -111,18 +144,13 @@ class _Unpickler(pickle.Unpickler):
         """The stand-in for what the pickle names."""
         if module == "torch" and name in _STORAGES:
             return name  # a text: nothing that could be called
-        known = {
-            "collections.OrderedDict": _Names,
-            "torch._utils._rebuild_tensor_v2": _rebuilt,
-            "torch._utils._rebuild_parameter": _parameter,
-        }
-        if f"{module}.{name}" not in known:
+        if f"{module}.{name}" not in _KNOWN:
             shown = one_line(ValueError(f"{module}.{name}"), 60)
             raise UnreadableError(
                 f"it is no plain state_dict: it asks for {shown}, and no code of a file is run. "
                 f"{_REMEDY}"
             )
-        return known[f"{module}.{name}"]
+        return _KNOWN[f"{module}.{name}"]
 
     def persistent_load(self, pid: Any) -> _Storage:
         """A storage: ('storage', its type, key, device, number of elements)."""
@@ -130,18 +158,6 @@ class _Unpickler(pickle.Unpickler):
         if kind != "storage" or storage not in _STORAGES or not isinstance(key, str):
             raise ValueError(f"no storage: {pid}")
         return _Storage(_STORAGES[storage], key, _whole(numel))
-
-
-def _rebuilt(storage, offset, size, stride, *_) -> _Tensor:
-    if not isinstance(storage, _Storage):
-        raise ValueError("a tensor without a storage")
-    return _Tensor(storage, _whole(offset), tuple(map(_whole, size)), tuple(map(_whole, stride)))
-
-
-def _parameter(tensor, *_) -> _Tensor:
-    if not isinstance(tensor, _Tensor):
-        raise ValueError("a parameter without a tensor")
-    return tensor
 
 
 def _whole(number: Any) -> int:
