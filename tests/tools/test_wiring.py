@@ -33,6 +33,7 @@ from tests.commands import COMMANDS
 from tests.data.labelled.tiny_voc import TinyVoc
 from tests.evaluation.exports import save_tiny
 from tests.evaluation.keras_exports import save_keras_tiny
+from tests.tools import test_finetune_compare as comparison
 
 
 @pytest.fixture(scope="module")
@@ -413,6 +414,7 @@ WIRED = {
     "tools.finetune": {
         LARGE: ("max_megapixels",),
         test_start_reaches_the_classifier: ("start",),
+        comparison.test_the_same_labels_from_several_starts: ("compare", "fractions", "seeds", "picture"),
         SHARED: ("results", "run_name", "image_size"),
         test_fine_tuning_settings_arrive: (
             "saved_model", "dataset", "data_dir", "train_split", "test_split", "workdir",
