@@ -414,7 +414,9 @@ WIRED = {
     "tools.finetune": {
         LARGE: ("max_megapixels",),
         test_start_reaches_the_classifier: ("start",),
-        comparison.test_the_same_labels_from_several_starts: ("compare", "fractions", "seeds", "picture"),
+        comparison.test_the_same_labels_from_several_starts: (
+            "compare", "fractions", "seeds", "picture",
+        ),
         SHARED: ("results", "run_name", "image_size"),
         test_fine_tuning_settings_arrive: (
             "saved_model", "dataset", "data_dir", "train_split", "test_split", "workdir",
