@@ -19,7 +19,8 @@ from msbreg_tf.data.sources.table import labelled_splits, open_source
 from msbreg_tf.evaluation.features import exported
 from msbreg_tf.evaluation.features.cache import split_features
 from msbreg_tf.evaluation.finetune import model as finetune_model
-from msbreg_tf.evaluation.finetune import part, training
+from msbreg_tf.evaluation.finetune import part as finetune_part
+from msbreg_tf.evaluation.finetune import training
 from msbreg_tf.evaluation.finetune.settings import FineTuneSettings
 from msbreg_tf.evaluation.knn import knn_accuracy
 from msbreg_tf.evaluation.linear import probe
@@ -361,13 +362,13 @@ def test_max_megapixels_reaches_voc(run_command, tmp_path):
 @pytest.mark.parametrize("start", ["probe", "random"])
 def test_start_reaches_the_classifier(run_command, photos, tmp_path, monkeypatch, start):
     seen = []
-    fine_tune = part.fine_tune
+    fine_tune = finetune_part.fine_tune
 
     def spy(*arguments, **others):
         seen.append(others["start"])
         return fine_tune(*arguments, **others)
 
-    monkeypatch.setattr(part, "fine_tune", spy)
+    monkeypatch.setattr(finetune_part, "fine_tune", spy)
     export = save_keras_tiny(tmp_path / "run" / "export" / "5")
     run_command(
         evaluate.command("finetune"), saved_model=export, dataset="folder", data_dir=photos,

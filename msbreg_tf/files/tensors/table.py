@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from msbreg_tf.errors import note
+from msbreg_tf.files.tensors import limits
 from msbreg_tf.files.tensors.limits import UnreadableError
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def read_tensors(path: str, flag: str) -> "dict[str, np.ndarray]":
     reader = importlib.import_module(f"msbreg_tf.files.tensors.{format_of(path).module}")
     tensors: dict[str, np.ndarray] = {}
     converted: dict[str, int] = collections.Counter()
+    total = 0
     try:
         for name, dtype, array in reader.read(os.path.expanduser(path)):
             if name in tensors or array.dtype.kind not in "fiub":
@@ -88,6 +90,12 @@ def read_tensors(path: str, flag: str) -> "dict[str, np.ndarray]":
                 with np.errstate(over="ignore"):  # what is too large is infinite, and refused later
                     array = array.astype(np.float32)
             tensors[name] = array
+            total += array.nbytes  # several may share what the file holds once
+            if total > limits.MAX_BYTES:
+                raise UnreadableError(
+                    f"its tensors are larger than {limits.MAX_BYTES // 2**20:,} MiB. Give a file "
+                    "that holds an encoder only."
+                )
     except UnreadableError as error:
         raise ValueError(f"--{flag}={path}: {' '.join(str(error).split())}") from error
     for dtype, count in converted.items():

@@ -197,6 +197,9 @@ def test_other_torch_files(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "MAX_BYTES", 1000)
     written.write(path, b"\x80\x02}.", {"0": bytes(1001)})
     assert "expected at most" in refused(path, tmp_path)
+    shared = written.tensor(written.storage("0", 100), [100], [1])
+    written.write(path, written.state_dict(a=shared, b=shared, c=shared), {"0": bytes(400)})
+    assert "its tensors are larger than" in refused(path, tmp_path)
 
 
 def test_a_bit_that_flipped_in_a_torch_file(tmp_path):
