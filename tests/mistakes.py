@@ -59,6 +59,8 @@ COMPLETE = "tests/test_wiring_complete.py::"
 OPERATIONS = "tests/augment/test_operations.py::"
 TOOLS = "tests/tools/test_wiring.py::"
 CONVERSION = "tests/evaluation/conversion/"
+READERS = "tests/files/tensors/test_readers.py::"
+STARTS = "tests/tools/test_finetune_compare.py::test_the_same_labels_from_several_starts"
 
 _RATE = RUN + "test_the_learning_rate_in_force_at_every_logged_step"
 _KNN = RUN + "test_knn_looks_up_the_train_split_and_classifies_the_test_split"
@@ -692,6 +694,55 @@ MISTAKES = (
         "tf.cast(length % 2, tf.float32) / 2",
         "tf.cast(tf.cast(length % 2, tf.float64) / 2, tf.float32)",
         CONVERSION + "test_convert.py::test_tflite_takes_images_of_any_size",
+    ),
+    Mistake(
+        "a .pth may name any function",
+        "msbreg_tf/files/tensors/torch_file.py",
+        '            shown = one_line(ValueError(f"{module}.{name}"), 60)\n',
+        "            return super().find_class(module, name)\n",
+        READERS + "test_a_pickle_that_runs_code",
+    ),
+    Mistake(
+        "the places of a tensor in a .pth are not checked",
+        "msbreg_tf/files/tensors/torch_file.py",
+        "if len(numbers) != storage.numel or (count and not fits):",
+        "if False:",
+        READERS + "test_a_torch_file_whose_tensors_are_elsewhere",
+    ),
+    Mistake(
+        "torch's input and output channels are exchanged",
+        "msbreg_tf/networks/torch_names.py",
+        "array.transpose(2, 3, 1, 0)",
+        "array.transpose(2, 3, 0, 1)",
+        "tests/networks/test_weights.py::test_every_format_gives_the_exact_weights_of_the_export",
+    ),
+    Mistake(
+        "a deeper network is taken for ours",
+        "msbreg_tf/networks/weights.py",
+        "names = sorted(here.keys() | there.keys())",
+        "names = sorted(here.keys())",
+        "tests/networks/test_weights.py::test_another_network_is_refused_by_name",
+    ),
+    Mistake(
+        "random weights are the same with every seed of a comparison",
+        "msbreg_tf/evaluation/finetune/starts.py",
+        "untrained_twin(self._export, self._image_size, seed)",
+        "untrained_twin(self._export, self._image_size)",
+        STARTS,
+    ),
+    Mistake(
+        "all starts of a comparison share a column",
+        "msbreg_tf/evaluation/finetune/part.py",
+        "settings.protocol(start.network)",
+        "settings.protocol()",
+        STARTS,
+    ),
+    Mistake(
+        "parts of a comparison that are done are run again",
+        "msbreg_tf/evaluation/finetune/comparing.py",
+        "if os.path.exists(record):",
+        "if not record:",
+        STARTS,
     ),
 )
 

@@ -35,6 +35,7 @@ from msbreg_tf.run import precision, pretraining
 from msbreg_tf.run.build import build_augmentation
 from msbreg_tf.run.callbacks.monitors import LogSchedule, TensorBoardLog
 from msbreg_tf.run.config import config_from_settings
+from msbreg_tf.run.initial import InitialWeights
 
 # The 1,000 images of the sample's 'test': 15 steps an epoch, 30 in all; 6.75 of warm-up, hence 7.
 SMALL = {
@@ -345,8 +346,31 @@ def test_init_from_gives_both_encoders_the_exports_weights(build_run, trained, t
     ]
     assert len(facts[0]["initial weights"]) == 16
     assert "initial weights" not in facts[1]
+    file = InitialWeights(f"{folder}/encoder.keras")
+    assert file.fingerprint == continued.initial.fingerprint == facts[0]["initial weights"]
+    assert file.facts()["format"] == "Keras"
+    continued._write_export(1, str(tmp_path / "again" / "export" / "1"))
+    again = InitialWeights(str(tmp_path / "again" / "export" / "1"))
+    assert again.fingerprint == file.fingerprint  # the round trip is exact
+    described = json.loads((tmp_path / "again" / "export" / "1" / "metadata.json").read_text())
+    assert described["initial weights"]["weights"] == file.fingerprint
     with pytest.raises(ValueError, match=r"another encoder: .* Make --encoder, --encoder_width"):
         build_run(init_from=folder, encoder_width=8)
+
+
+@pytest.mark.parametrize(
+    "network", [{"encoder_width": 32}, {"stem": "cifar"}, {"norm": "layer"}, {"norm": "group_ws"}]
+)
+def test_init_from_of_torchvision_needs_the_standard_network(network):
+    fits = {"encoder_width": 64, "stem": "imagenet", "norm": "batch", "encoder": "resnet50"}
+    for path in ("r.safetensors", "r.pth", "R.PT"):
+        config_from_settings({"init_from": path, **fits})
+        ((name, value),) = network.items()
+        message = rf"init_from={path}: .* ResNets of --{name}={fits[name]}, .* --{name}={value}\."
+        with pytest.raises(ValueError, match=message):
+            config_from_settings({"init_from": path, **fits, **network})
+    config_from_settings({"init_from": "export/3", **network})
+    config_from_settings({"init_from": "export/3/encoder.keras", **network})
 
 
 def test_data_service_and_its_buffer_reach_the_pipeline(build_run, monkeypatch):

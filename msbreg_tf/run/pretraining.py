@@ -142,8 +142,7 @@ class Run:
         replicas = self.strategy.num_replicas_in_sync
         text = describe(self.config, self.source, self.length, self.model, replicas, why_precision)
         if self.initial is not None:
-            count = len(self.initial.weights)
-            text += f"\nThe encoder starts from {count} weights of {self.initial.path}."
+            text += f"\n{self.initial.plan()}"
         if self.first_step:
             text += f"\nContinuing from step {self.first_step:,} of {self.length.total_steps:,}."
         return text
@@ -202,11 +201,14 @@ class Run:
         if is_whole(folder):
             print(f"Finished already: the encoder of step {step:,} is in {folder}")
             return
+        facts = export_facts(self.config, self.source, step)
+        if self.initial is not None:
+            facts["initial weights"] = self.initial.facts()
         export_encoder(
             self.model.encoder,
             folder,
             image_size=self.config.data.image_size,
-            metadata=export_facts(self.config, self.source, step),
+            metadata=facts,
         )
         print(f"Exported the encoder of step {step:,} to {folder}")
 

@@ -26,9 +26,10 @@ class RunSettings(Settings):
     )
     init_from: Optional[str] = setting(
         None,
-        "Export whose weights the encoder starts from, instead of random ones: export/<step> of a "
-        "run of the same encoder. The heads start anew; the target starts equal to the online "
-        "network.",
+        "What the encoder starts from, instead of random weights: export/<step> of a run of the "
+        "same encoder, or a file of weights: .safetensors, .pth or .pt of torchvision's or timm's "
+        "ResNet-18 or 50, .keras or .npz of ours. The heads start anew; the target starts equal to "
+        "the online network.",
         changes_result=False,
     )
     mixed_precision: Union[bool, str] = setting(

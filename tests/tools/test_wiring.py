@@ -21,6 +21,7 @@ from msbreg_tf.evaluation.conversion.target import Bar, Target
 from msbreg_tf.evaluation.features import exported
 from msbreg_tf.evaluation.features.cache import split_features
 from msbreg_tf.evaluation.finetune import model as finetune_model
+from msbreg_tf.evaluation.finetune import part as finetune_part
 from msbreg_tf.evaluation.finetune import training
 from msbreg_tf.evaluation.finetune.settings import FineTuneSettings
 from msbreg_tf.evaluation.knn import knn_accuracy
@@ -35,6 +36,7 @@ from tests.commands import COMMANDS
 from tests.data.labelled.tiny_voc import TinyVoc
 from tests.evaluation.exports import save_tiny
 from tests.evaluation.keras_exports import save_keras_tiny
+from tests.tools import test_finetune_compare as comparison
 
 
 @pytest.fixture(scope="module")
@@ -401,13 +403,13 @@ def test_max_megapixels_reaches_voc(run_command, tmp_path):
 @pytest.mark.parametrize("start", ["probe", "random"])
 def test_start_reaches_the_classifier(run_command, photos, tmp_path, monkeypatch, start):
     seen = []
-    fine_tune = training.fine_tune
+    fine_tune = finetune_part.fine_tune
 
     def spy(*arguments, **others):
         seen.append(others["start"])
         return fine_tune(*arguments, **others)
 
-    monkeypatch.setattr(training, "fine_tune", spy)
+    monkeypatch.setattr(finetune_part, "fine_tune", spy)
     export = save_keras_tiny(tmp_path / "run" / "export" / "5")
     run_command(
         evaluate.command("finetune"), saved_model=export, dataset="folder", data_dir=photos,
@@ -455,6 +457,9 @@ WIRED = {
     "tools.finetune": {
         LARGE: ("max_megapixels",),
         test_start_reaches_the_classifier: ("start",),
+        comparison.test_the_same_labels_from_several_starts: (
+            "compare", "fractions", "seeds", "picture",
+        ),
         SHARED: ("results", "run_name", "image_size"),
         test_fine_tuning_settings_arrive: (
             "saved_model", "dataset", "data_dir", "train_split", "test_split", "workdir",
