@@ -110,7 +110,7 @@ class LocalEngine:
         held = [name for name in self._names if self._is_open(name)]
         if held and not busy and not self._said_waiting:
             self._said_waiting = True
-            self._say(f"Waiting for {len(held)} points that another process works on.")
+            self._say(f"Waiting for another process, which works on {len(held)} of these runs.")
         return busy or bool(held)
 
     def _begin(self, place: Place) -> Optional[Work]:
