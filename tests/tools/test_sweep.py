@@ -162,11 +162,8 @@ def test_recipes_of_tables_cost_what_their_header_says(path):
     images, epochs = IMAGES[base.data.dataset], base.optimizer.epochs
     views = sum(point.config.objective.num_views for point in points)
     total = images * epochs * views
-    assert f"{images:,} images × {epochs} epochs × {views} (Σ K) = {total:.2e}" in text.replace(
-        "e9 views", "e+09 views"
-    ).replace("e10 views", "e+10 views").replace("e8 views", "e+08 views").replace(
-        "e6 views", "e+06 views"
-    ).replace("e5 views", "e+05 views")
+    written = f"{total:.2e}".replace("e+0", "e").replace("e+", "e")
+    assert f"{images:,} images × {epochs} epochs × {views} (Σ K) = {written} views" in text
     if base.data.dataset == "sample":
         minutes = re.search(r"(\d+) minutes a seed", text)[1]
         assert int(minutes) == pytest.approx(total / 320 / 60, abs=0.6)

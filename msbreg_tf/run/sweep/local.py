@@ -110,7 +110,7 @@ class LocalEngine:
         held = [name for name in self._names if self._is_open(name)]
         if held and not busy and not self._said_waiting:
             self._said_waiting = True
-            self._say(f"Waiting for {len(held)} points that another process works on.")
+            self._say(f"Waiting for another process, which works on {len(held)} of these runs.")
         return busy or bool(held)
 
     def _begin(self, place: Place) -> Optional[Work]:
@@ -147,9 +147,12 @@ class LocalEngine:
             self._tell(f"{work.name} failed: {work.failure} Log: {work.log}. ")
 
     def _tell(self, begin: str = "") -> None:
-        found = status.standings(self._sweep)
+        found = self._standings()
         at_once = sum(work is not None for work in self._slots) or len(self._slots)
         self._say(begin + status.summary(self._sweep, found, at_once))
+
+    def _standings(self) -> list[status.Standing]:
+        return [status.standing(self._sweep, name) for name in self._names]
 
     def _request_stop(self, number, frame) -> None:
         self._signal = number
@@ -168,7 +171,7 @@ class LocalEngine:
         raise PreemptedError(f"{name} received. Start the same command again to continue.")
 
     def _raise_failures(self) -> None:
-        found = [s for s in status.standings(self._sweep) if s.name in self._names]
+        found = self._standings()
         if failed := status.failures(self._sweep, found):
             for line in failed:
                 self._say(line)
