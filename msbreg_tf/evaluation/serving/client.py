@@ -141,8 +141,11 @@ class ServedEncoder:
                 if attempt == 1:
                     note(f"{self._text}: no answer ({error}); asking again.")
                 # Not all clients at the same moment.
-                self._given_up.wait(wait * random.uniform(0.75, 1.25))
+                self._pause(wait * random.uniform(0.75, 1.25))
         raise AssertionError("the last attempt returns or raises")
+
+    def _pause(self, seconds: float) -> None:
+        self._given_up.wait(seconds)
 
     def _check(self, served: Served) -> None:
         inputs, outputs = served.signatures.get(SIGNATURE, ((), ()))
