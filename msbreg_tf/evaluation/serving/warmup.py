@@ -6,7 +6,10 @@ loads. A record that cannot be run makes it refuse the model: so an export is re
 gets its name.
 """
 
+import contextlib
+import logging
 import os
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -64,7 +67,8 @@ def replay_warmup(folder: str) -> int:
             for record in tf.data.TFRecordDataset(os.path.join(folder, RECORD))
         ]
         with tf.Graph().as_default(), tf.compat.v1.Session(config=on_host) as session:
-            loaded = tf.compat.v1.saved_model.load(session, ["serve"], folder)
+            with _without_warnings():  # that this loader, the server's own, is an old one
+                loaded = tf.compat.v1.saved_model.load(session, ["serve"], folder)
             for log in logs:
                 _replay(session, loaded, log.predict_log.request)
     except Exception as error:  # whatever protobuf, TensorFlow or the model stumble over
@@ -86,6 +90,17 @@ def _replay(session: tf.compat.v1.Session, loaded, request) -> None:
     for key, value in session.run(outputs, feeds).items():
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise ValueError(f"{name} gives {key} that is not finite")
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _tensor_proto(content: bytes):
