@@ -5,9 +5,10 @@ interrupted job continues by either engine, and the file is made of them in the 
 worker must see the export, the images and the output under the same paths, and have this package.
 """
 
+import os
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 import apache_beam as beam
 import numpy as np
@@ -19,6 +20,7 @@ from msbreg_tf.evaluation.features.block_files import BlockFiles
 from msbreg_tf.evaluation.features.blocks import BLOCK_SIZE, BlockStore, fill_blocks
 from msbreg_tf.evaluation.features.exported import ExportedEncoder, load_encoder
 from msbreg_tf.evaluation.features.files import file_images
+from msbreg_tf.files.whole import WRITING, write_whole
 
 
 class ExportHandler(ModelHandler[str, Optional[np.ndarray], ExportedEncoder]):
@@ -57,11 +59,23 @@ class ExportHandler(ModelHandler[str, Optional[np.ndarray], ExportedEncoder]):
         return {"min_batch_size": 1, "max_batch_size": self._batch_size}
 
 
-class _Place(NamedTuple):
-    """Where a row belongs."""
+class _ImagesOfBlock(beam.DoFn):
+    """Number of a block → ((block, index), path) of its images.
 
-    block: int
-    index: int
+    All workers read the paths from one file, as a pipeline of millions of paths is refused by some
+    runners.
+    """
+
+    def __init__(self, paths: str, block_size: int):
+        self._paths = paths
+        self._block_size = block_size
+
+    def process(self, number: int) -> Iterator[tuple[tuple[int, int], str]]:
+        with open(self._paths, "rb") as file:
+            paths = file.read().split(b"\0")
+        start = number * self._block_size
+        for index, path in enumerate(paths[start : start + self._block_size]):
+            yield (number, index), os.fsdecode(path)
 
 
 class _WriteBlock(beam.DoFn):
@@ -108,14 +122,14 @@ def fill_by_beam(
     """
     starts = range(0, len(paths), block_size)
     missing = [number for number in range(len(starts)) if store.read(number) is None]
-    examples = [
-        (_Place(number, index), path)
-        for number in missing
-        for index, path in enumerate(paths[starts[number] : starts[number] + block_size])
-    ]
+    # The store removes files with this ending when it is opened and when it is done.
+    listed = os.path.join(store.files().folder, f"paths{WRITING}")
+    write_whole(listed, lambda file: file.write(b"\0".join(map(os.fsencode, paths))))
+    images = _ImagesOfBlock(listed, block_size)
+    write = _WriteBlock(store.files(), feature_size)
     try:
         if missing:
-            _run_pipeline(handler, examples, store.files(), arguments, feature_size)
+            _run_pipeline(missing, images, handler, write, arguments)
     except Exception as error:  # each runner has its own
         raise RunFailedError(
             f"--engine=beam: the pipeline failed ({one_line(error)}). Finished parts are kept; "
@@ -132,19 +146,20 @@ def fill_by_beam(
 
 
 def _run_pipeline(
+    numbers: Sequence[int],
+    images: _ImagesOfBlock,
     handler: ExportHandler,
-    examples: Sequence[tuple[_Place, str]],
-    files: BlockFiles,
+    write: _WriteBlock,
     arguments: str,
-    feature_size: int,
 ) -> None:
     with beam.Pipeline(options=PipelineOptions(shlex.split(arguments))) as pipeline:
         _ = (
             pipeline
-            | "images" >> beam.Create(examples)
+            | "blocks" >> beam.Create(numbers)
+            | "images" >> beam.ParDo(images)
             | "spread" >> beam.Reshuffle()
             | "embed" >> RunInference(KeyedModelHandler(handler))
             | "by block" >> beam.MapTuple(lambda place, row: (place[0], (place[1], row)))
             | "gather" >> beam.GroupByKey()
-            | "write" >> beam.ParDo(_WriteBlock(files, feature_size))
+            | "write" >> beam.ParDo(write)
         )

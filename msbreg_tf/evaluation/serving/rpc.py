@@ -28,7 +28,12 @@ _AWAY = (
     grpc.StatusCode.INTERNAL,
     grpc.StatusCode.UNKNOWN,
 )
-_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+_OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # By default it waits for up to two minutes before it connects to a server that is up again.
+    ("grpc.max_reconnect_backoff_ms", 5000),
+]
 
 
 class RpcConnection:
