@@ -534,6 +534,44 @@ MISTAKES = (
         "test_an_image_that_is_not_finite_gives_nan_and_the_others_their_features",
     ),
     Mistake(
+        "the image that can't be decoded fails its whole batch",
+        "msbreg_tf/data/images/squares.py",
+        ".map(look).ignore_errors()",
+        ".map(look)",
+        "tests/evaluation/test_exporting.py::test_an_image_that_can_not_be_decoded_fails_no_other",
+    ),
+    Mistake(
+        "an export gets its name before its warm-up requests are run",
+        EXPORTING,
+        "        replay_warmup(partial)\n",
+        "        pass\n",
+        "tests/evaluation/test_exporting.py::"
+        "test_warm_up_requests_are_run_before_an_export_gets_its_name",
+    ),
+    Mistake(
+        "a client of a server changes the version while it embeds",
+        "msbreg_tf/evaluation/serving/client.py",
+        ".predict(images, self._version)",
+        ".predict(images, None)",
+        "tests/evaluation/serving/test_client.py::"
+        "test_rows_come_in_order_and_without_those_of_broken_images",
+    ),
+    Mistake(
+        "shards overlap by an image",
+        "msbreg_tf/evaluation/features/shards.py",
+        "            images * self.number // self.count,\n",
+        "            images * self.number // self.count + 1,\n",
+        "tests/evaluation/features/test_merging.py::test_shards_have_every_image_once_and_in_order",
+    ),
+    Mistake(
+        "shards of another encoder are merged",
+        "msbreg_tf/evaluation/features/merging.py",
+        "if jobs[shard] != usual:",
+        "if jobs[shard] is None:",
+        "tests/evaluation/features/test_merging.py::"
+        "test_a_shard_that_is_missing_or_foreign_is_named",
+    ),
+    Mistake(
         "a folder beside the splits is a class",
         "msbreg_tf/data/sources/folder.py",
         "classes = sorted(set().union(*members.values()))",

@@ -24,7 +24,7 @@ from tests.commands import COMMANDS
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
-PAGES += [ROOT / "METHOD.md", ROOT / "RESULTS.md"]
+PAGES += [ROOT / "METHOD.md", ROOT / "RESULTS.md", ROOT / "tools" / "serve" / "README.md"]
 
 
 def blocks(page, *languages):

@@ -1,7 +1,10 @@
 """Settings of the tools: each one, at a value that is not its default, where it must arrive."""
 
+import importlib.util
 import json
 import pathlib
+import sys
+import types
 from typing import ClassVar
 
 import numpy as np
@@ -16,6 +19,7 @@ from msbreg_tf.data.labelled import epochs as labelled_epochs
 from msbreg_tf.data.pipeline.seeds import order_seed, views_seed
 from msbreg_tf.data.settings import DataSettings
 from msbreg_tf.data.sources.table import labelled_splits, open_source
+from msbreg_tf.evaluation import features
 from msbreg_tf.evaluation.conversion.table import TARGETS
 from msbreg_tf.evaluation.conversion.target import Bar, Target
 from msbreg_tf.evaluation.features import exported
@@ -30,6 +34,8 @@ from msbreg_tf.evaluation.linear.settings import LinearSettings
 from msbreg_tf.evaluation.protocols import geometry
 from msbreg_tf.evaluation.results.log import read_results
 from msbreg_tf.evaluation.rows import unit_rows
+from msbreg_tf.evaluation.serving import client
+from msbreg_tf.evaluation.serving.settings import ServerSettings
 from msbreg_tf.evaluation.spectrum import alignment
 from msbreg_tf.evaluation.svm import machines
 from tests.commands import COMMANDS
@@ -320,6 +326,57 @@ def test_conversion_settings_arrive_at_a_new_format(
     assert "Note: of a toy" in printed
 
 
+def test_server_settings_arrive(run_command, photos, tmp_path, monkeypatch):
+    seen = []
+
+    class Served:
+        identity: ClassVar[dict] = {"served": "m", "version": 2}
+
+        def __init__(self, address, settings):
+            seen.append((address.model, address.version, settings))
+
+        def embed(self, batches):
+            for batch in batches:
+                yield np.ones([len(batch), 3], np.float32), np.ones([len(batch)], bool)
+
+        def close(self):
+            seen.append("closed")
+
+    monkeypatch.setattr(client, "ServedEncoder", Served)
+    given = {"server_requests": 3, "server_timeout": 4.0, "server_retries": 5}
+    given["server"] = "grpc://host:8500/m/2"
+    output = str(tmp_path / "o.npz")
+    run_command(embed.COMMAND, **given, data_dir=f"{photos}/few", output=output)
+    assert seen == [("m", 2, ServerSettings(**given)), "closed"]
+    assert np.load(output)["embeddings"].shape == (12, 3)
+
+
+def test_parts_and_engine_arrive(run_command, photos, foreign, tmp_path, monkeypatch):
+    given = {"saved_model": foreign, "data_dir": f"{photos}/few", "image_size": 16}
+    output = tmp_path / "out.npz"
+    for number in (1, 2):
+        run_command(embed.COMMAND, **given, output=str(output), shard=f"{number}/2")
+        assert len(np.load(tmp_path / f"out.shard-{number}-of-2.npz")["paths"]) == 6
+    run_command(embed.COMMAND, merge=True, output=str(output))
+    assert len(np.load(output)["paths"]) == 12
+    seen = []
+
+    def fill(handler, paths, store, arguments, size):
+        seen.append((handler, len(paths), arguments, size))
+        store.write(0, features=np.ones([12, size], np.float32), good=np.ones([12], bool))
+        return np.ones([12], bool)
+
+    beam = types.SimpleNamespace(ExportHandler=lambda *settings: settings, fill_by_beam=fill)
+    monkeypatch.setitem(sys.modules, "msbreg_tf.evaluation.features.beam", beam)
+    monkeypatch.setattr(features, "beam", beam, raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    run_command(
+        embed.COMMAND, **given, output=str(tmp_path / "beam.npz"), engine="beam", batch_size=5,
+        beam_args="--runner=FlinkRunner", max_megapixels=3.0,
+    )  # fmt: skip
+    assert seen == [((foreign, 16, 3.0, 5), 12, "--runner=FlinkRunner", 5)]
+
+
 class Server:
     """Stands in for a server of the tf.data service and keeps its configuration."""
 
@@ -476,6 +533,10 @@ WIRED = {
         test_embedding_settings_arrive: (
             "saved_model", "image_size", "batch_size", "data_dir", "output",
         ),
+        test_server_settings_arrive: (
+            "server", "server_requests", "server_timeout", "server_retries",
+        ),
+        test_parts_and_engine_arrive: ("shard", "merge", "engine", "beam_args"),
     },
     "tools.convert": {
         test_conversion_settings_arrive_at_a_new_format: (
