@@ -11,6 +11,7 @@ COPY pyproject.toml setup.py README.md ./
 COPY msbreg_tf msbreg_tf
 COPY tools tools
 COPY flags flags
+COPY detection detection
 RUN python3 -m pip install --no-cache-dir --no-deps --no-build-isolation .
 RUN msbreg train --recipe=stl10 --only_check_args
 

@@ -4,6 +4,8 @@
 # make docs         the documentation as a site, into site/; a dead link fails
 # make test-convert the tests of conversions to ONNX and OpenVINO, in .venv-convert
 # make gpu          .venv-gpu, with TensorFlow's CUDA packages (docs/gpu.md); not yet tried on a GPU
+# make detect       .venv-detect, with PyTorch, for tools.detect (docs/detection.md)
+# make test-detect  the tests of detection that need PyTorch (a few minutes)
 # make bench        measurements beside other libraries, into benchmarks/RESULTS.md
 # make lint         ruff, as .ci/run has it
 
@@ -16,7 +18,7 @@ ON_BOTH_STACKS := tests/method tests/networks tests/augment tests/files tests/da
 	tests/evaluation/test_exporting.py tests/run/test_train.py tests/test_stacks.py \
 	tests/test_docs.py::test_the_python_for_keras_3_runs tests/test_docs.py::test_fine_tuning_in_keras_as_the_page_says
 
-.PHONY: quickstart test test-current test-convert docs gpu bench lint format lock clean
+.PHONY: quickstart test test-current test-convert docs gpu detect test-detect bench lint format lock clean
 
 quickstart: .venv/ready
 	$(PYTHON) -m tools.quickstart --flagfile=flags/quickstart.cfg --workdir=runs/quickstart
@@ -39,6 +41,13 @@ docs: .venv-docs/ready
 gpu: .venv-gpu/ready
 	.venv-gpu/bin/python -m tools.doctor --steps=0
 
+detect: .venv-detect/ready
+	@echo ".venv-detect is ready: python -m tools.detect starts its engine there."
+
+# Without tests/conftest.py, which needs TensorFlow.
+test-detect: .venv-detect/ready
+	.venv-detect/bin/python -m pytest --noconftest tests/detection tests/evaluation/detection
+
 bench: .venv/ready .venv-bench/ready
 	$(PYTHON) -m benchmarks.bench --output=benchmarks/RESULTS.md
 
@@ -58,6 +67,9 @@ format: .venv/ready
 
 .venv-docs/ready: docs/requirements.txt scripts/make_venv.sh
 	sh scripts/make_venv.sh .venv-docs docs
+
+.venv-detect/ready: detection/requirements.txt scripts/make_venv.sh
+	sh scripts/make_venv.sh .venv-detect detect
 
 # The version of TensorFlow is that of the environment; only what its extra names comes on top.
 .venv-gpu/ready: requirements.txt requirements-current.txt scripts/make_venv.sh
@@ -85,4 +97,4 @@ lock:
 	uv pip compile --universal --python-version 3.9 --no-header --no-annotate docs/requirements.in -o docs/requirements.txt
 
 clean:
-	rm -rf .venv .venv-current .venv-convert .venv-docs .venv-gpu .venv-uv site .pytest_cache .ruff_cache
+	rm -rf .venv .venv-current .venv-convert .venv-docs .venv-gpu .venv-detect .venv-uv site .pytest_cache .ruff_cache

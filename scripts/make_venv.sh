@@ -1,8 +1,9 @@
 #!/bin/sh
-# Makes an environment: make_venv.sh FOLDER STACK, where STACK is classic, current, docs or auto.
+# Makes an environment: make_venv.sh FOLDER STACK, where STACK is classic, current, docs, detect or auto.
 #   classic  TensorFlow 2.15 and tensorflow-addons, on Python 3.9 to 3.11 (requirements.txt)
 #   current  TensorFlow 2.20 or newer and tf_keras, on Python 3.10 to 3.13 (requirements-current.txt)
 #   docs     what makes the documentation, without TensorFlow, on Python 3.9 to 3.13 (docs/requirements.txt)
+#   detect   PyTorch for tools.detect, without TensorFlow, on Python 3.10 to 3.13 (detection/requirements.txt)
 #   auto     classic if there is a Python for it, else current
 # Without any such Python it asks uv for one, and without uv it says what to install.
 set -eu
@@ -54,6 +55,7 @@ auto)
 classic) python=$(find_python $classic) || python=$(python_of_uv 3.11) || give_up ;;
 current) python=$(find_python $current) || python=$(python_of_uv 3.12) || give_up ;;
 docs) python=$(find_python $current $classic) || python=$(python_of_uv 3.12) || give_up ;;
+detect) python=$(find_python $current) || python=$(python_of_uv 3.12) || give_up ;;
 *) echo "error: STACK=$stack: expected classic, current or auto." >&2; exit 2 ;;
 esac
 
@@ -62,6 +64,7 @@ case $stack in
 classic) requirements=requirements.txt ;;
 current) requirements=requirements-current.txt ;;
 docs) requirements=docs/requirements.txt what="the documentation" ;;
+detect) requirements=detection/requirements.txt what="detection (some GB: PyTorch)" ;;
 esac
 echo "Making $folder with $("$python" --version) for $what: installing $requirements."
 "$python" -m venv --clear "$folder"

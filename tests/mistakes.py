@@ -52,6 +52,9 @@ DECODING = "msbreg_tf/data/images/decoding.py"
 EXPORTING = "msbreg_tf/evaluation/exporting.py"
 WORKDIR = "msbreg_tf/files/workdir.py"
 TFDS = "msbreg_tf/data/sources/tfds.py"
+VOC_AP = "msbreg_tf/evaluation/detection/voc_ap.py"
+DETECTION_SPLITS = "msbreg_tf/evaluation/detection/opening.py"
+DETECTION_SETTINGS = "msbreg_tf/evaluation/detection/settings.py"
 
 WIRING = "tests/test_wiring.py::"
 RUN = "tests/test_wiring_run.py::"
@@ -61,6 +64,7 @@ TOOLS = "tests/tools/test_wiring.py::"
 CONVERSION = "tests/evaluation/conversion/"
 READERS = "tests/files/tensors/test_readers.py::"
 STARTS = "tests/tools/test_finetune_compare.py::test_the_same_labels_from_several_starts"
+DETECTION = "tests/evaluation/detection/"
 
 _RATE = RUN + "test_the_learning_rate_in_force_at_every_logged_step"
 _KNN = RUN + "test_knn_looks_up_the_train_split_and_classifies_the_test_split"
@@ -781,6 +785,41 @@ MISTAKES = (
         "if os.path.exists(record):",
         "if not record:",
         STARTS,
+    ),
+    Mistake(
+        "VOC's AP counts difficult objects as to be found",
+        VOC_AP,
+        "positives = int(np.sum(~ranking.difficult))",
+        "positives = len(ranking.difficult)",
+        DETECTION + "test_voc_ap.py::test_difficult_objects_count_neither_way",
+    ),
+    Mistake(
+        "VOC's AP lets an object be found twice",
+        VOC_AP,
+        "    correct[first] = True\n",
+        "    correct[:] = True\n",
+        DETECTION + "test_voc_ap.py::test_an_object_is_found_once",
+    ),
+    Mistake(
+        "VOC's AP forgets that a box holds its last pixel",
+        VOC_AP,
+        "common = np.prod(np.maximum(high - low + 1, 0), axis=2)",
+        "common = np.prod(np.maximum(high - low, 0), axis=2)",
+        DETECTION + "test_voc_ap.py::test_sides_hold_their_last_pixel",
+    ),
+    Mistake(
+        "crowds are learnt as objects",
+        DETECTION_SPLITS,
+        "        kept = ~picture.ignored\n",
+        "        kept = picture.ignored | True\n",
+        DETECTION + "test_reading.py::test_the_layout_and_the_splits_are_found",
+    ),
+    Mistake(
+        "detection's rate falls one step late",
+        DETECTION_SETTINGS,
+        "bisect.bisect_right(self.milestones, step)",
+        "bisect.bisect_left(self.milestones, step)",
+        DETECTION + "test_settings.py::test_the_rate_of_every_step",
     ),
 )
 

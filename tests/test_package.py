@@ -26,7 +26,7 @@ def installed(tmp_path_factory):
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout.splitlines()  # fmt: skip
     for name in names:
-        if name.split("/")[0] in ("msbreg_tf", "tools", "flags") or "/" not in name:
+        if name.split("/")[0] in ("msbreg_tf", "tools", "flags", "detection") or "/" not in name:
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]

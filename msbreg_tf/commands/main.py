@@ -47,6 +47,9 @@ SUBCOMMANDS = {
     "finetune": Subcommand("finetune", _EVALUATE, "a classifier from few labels", "finetune"),
     "svm": Subcommand("svm_eval", _EVALUATE, "VOC07's linear SVMs", "svm"),
     "sweep": Subcommand("sweep", "msbreg_tf.commands.sweep", "a grid of runs, and their table"),
+    "detect": Subcommand(
+        "detect", "msbreg_tf.commands.detect", "detection on VOC or COCO from its weights"
+    ),
     "compare": Subcommand("compare", "msbreg_tf.commands.compare", "several runs side by side"),
     "embed": Subcommand("embed", "msbreg_tf.commands.embed", "a folder of images to embeddings"),
     "convert": Subcommand(

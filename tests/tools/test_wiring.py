@@ -485,6 +485,7 @@ LARGE = test_max_megapixels_leaves_large_images_out
 ELSEWHERE = {  # whose settings have tests of their own
     "msbreg_tf.train": "tests/test_wiring*.py",
     "tools.compare": "tests/tools/test_compare.py",
+    "tools.detect": "tests/tools/test_detect.py, tests/detection/",
     "tools.doctor": "tests/tools/test_doctor.py",
     "tools.parity": "tests/run/test_parity.py",
     "tools.preview_views": "tests/tools/test_preview_views.py",

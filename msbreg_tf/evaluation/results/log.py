@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from msbreg_tf.evaluation.features.exported import ExportedEncoder
 
 _CHUNK = 1 << 16
-_MODULES = ("tensorflow", "numpy", "sklearn")
+_MODULES = ("tensorflow", "numpy", "sklearn", "torch", "torchvision", "detectron2")
 
 
 def append_result(

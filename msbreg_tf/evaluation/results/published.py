@@ -1,8 +1,9 @@
 """What the paper reports, to stand beside our results and never to be taken for them.
 
 Source: the supplement of "An Embedding-Dynamic Approach to Self-supervised Learning", Tables 2 to
-5. Its protocols are ours as far as the supplement tells them. It names the metrics of VOC07+12
-detection, but prints no values of them.
+5. Its protocols are ours as far as the supplement tells them. Table 2 is Detectron2's, so it stands
+beside `detection/train_net.py` with its own configuration, and not beside torchvision's detectors.
+The supplement names the metrics of VOC07+12 detection, but prints no values of them.
 """
 
 import dataclasses

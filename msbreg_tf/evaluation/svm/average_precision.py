@@ -45,7 +45,11 @@ def average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
     Returns:
       0 to 1.
     """
-    precision, recall = precision_and_recall(scores, positive)
+    return area(*precision_and_recall(scores, positive))
+
+
+def area(precision: np.ndarray, recall: np.ndarray) -> float:
+    """The area under the interpolated precision, both float [n] in the order of the ranking."""
     gained = np.diff(recall, prepend=0.0)
     return float(np.sum(gained * _interpolated(precision)))
 
@@ -59,12 +63,22 @@ def average_precision_11(scores: np.ndarray, positive: np.ndarray) -> float:
       0 to 1.
     """
     precision, recall = precision_and_recall(scores, positive)
-    # In whole numbers, recall ≥ tenth/10 is exact: 3/10 and 0.1 · 3 differ in floating point.
     positives = int(np.sum(positive))
-    found = np.rint(recall * positives)
-    interpolated = _interpolated(precision)
-    reached = [np.argmax(10 * found >= tenth * positives) for tenth in range(11)]
-    return float(np.mean(interpolated[reached]))
+    return eleven_points(precision, np.rint(recall * positives), positives)
+
+
+def eleven_points(precision: np.ndarray, found: np.ndarray, positives: int) -> float:
+    """Mean interpolated precision at recalls 0, 0.1, …, 1; 0 at a recall that is not reached.
+
+    Args:
+      precision: float [n], in the order of the ranking.
+      found: whole numbers [n], the positives down to there. In whole numbers recall ≥ tenth/10 is
+        exact: 3/10 and 0.1 · 3 differ in floating point.
+      positives: how many there are to find.
+    """
+    interpolated = np.append(_interpolated(precision), 0.0)
+    first = [np.sum(10 * found < tenth * positives) for tenth in range(11)]  # found only rises
+    return float(np.mean(interpolated[first]))
 
 
 def _interpolated(precision: np.ndarray) -> np.ndarray:

@@ -182,3 +182,17 @@ def test_table_2_stands_beside_detection_on_coco():
     assert "Table 2: ResNet-50" in comparison.notes[-1]
     voc = coco | {"dataset": "voc/2007+2012"}
     assert published(compare([result("a", 55.0, voc, "box AP %")], PUBLISHED)) == []
+
+
+@pytest.mark.parametrize("name", ["detect-torchvision", "detect-changed"])
+def test_table_2_is_not_shown_beside_other_detectors(name):
+    """Not even of the same data set; nor do they share a column with Detectron2's protocol."""
+    theirs = {"name": "detect", "dataset": "coco/2017"}
+    results = [
+        result("a", 40.0, {"name": name, "dataset": "coco/2017"}, "box AP %"),
+        result("b", 41.0, theirs, "box AP %"),
+    ]
+    assert published(compare(results[:1], PUBLISHED)) == []
+    comparison = compare(results, PUBLISHED)
+    assert cells(comparison)["a"] == {f"{name} box AP %": 40.0}
+    assert cells(comparison)["published: MSBReg K=4 (Table 2)"] == {"detect box AP %": 41.8}
