@@ -15,6 +15,9 @@ _DECIDES: dict[str, Callable[[ObjectiveSettings], bool]] = {
     "lambda_b": lambda o: o.method == "msbreg",
     "lambda_u": lambda o: o.method == "byol_uniform",
     "singular_value_form": lambda o: o.method == "msbreg" and o.lambda_s > 0,
+    "log_det_epsilon2": lambda o: (
+        o.method == "msbreg" and o.lambda_s > 0 and o.singular_value_form == "log_det"
+    ),
     "regularize": lambda o: o.method in ("msbreg", "byol_uniform") and _weights(o) > 0,
     "centroid": lambda o: o.method != "batch_repetition",
 }
