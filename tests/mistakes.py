@@ -510,8 +510,8 @@ MISTAKES = (
     Mistake(
         "EXIF's orientation is ignored",
         DECODING,
-        'return _upright(image, _orientation(contents, b"Exif\\0\\0"))',
-        "return image",
+        "return _upright(_jpeg_pixels(contents, 1), orientation)",
+        "return _jpeg_pixels(contents, 1)",
         "tests/data/images/test_decoding.py::test_what_a_person_sees_is_decoded",
     ),
     Mistake(
@@ -735,7 +735,8 @@ MISTAKES = (
         "msbreg_tf/data/images/resizing.py",
         "tf.cast(length % 2, tf.float32) / 2",
         "tf.cast(tf.cast(length % 2, tf.float64) / 2, tf.float32)",
-        CONVERSION + "test_convert.py::test_tflite_takes_images_of_any_size",
+        "tests/data/images/test_resizing.py::"
+        "test_an_exports_resizing_has_neither_float64_nor_int64",
     ),
     Mistake(
         "a .pth may name any function",
