@@ -21,7 +21,7 @@ class NotServedError(RefusedError):
     """The server has no such model, version or signature."""
 
 
-class Served(NamedTuple):
+class Description(NamedTuple):
     """What a server says of a model.
 
     Attributes:
@@ -39,7 +39,7 @@ class Connection(Protocol):
     Each raises ServerAwayError, NotServedError or RefusedError, with the reason in one line.
     """
 
-    def describe(self) -> Served:
+    def describe(self) -> Description:
         """What is served under the model's name, in the version that the address demands."""
 
     def predict(self, images: list[bytes], version: int) -> dict[str, np.ndarray]:

@@ -15,9 +15,9 @@ from msbreg_tf.evaluation.serving.answers import (
     IMAGES,
     SIGNATURE,
     Connection,
+    Description,
     NotServedError,
     RefusedError,
-    Served,
     ServerAwayError,
 )
 from msbreg_tf.evaluation.serving.settings import ServerSettings
@@ -147,7 +147,7 @@ class ServedEncoder:
     def _pause(self, seconds: float) -> None:
         self._given_up.wait(seconds)
 
-    def _check(self, served: Served) -> None:
+    def _check(self, served: Description) -> None:
         inputs, outputs = served.signatures.get(SIGNATURE, ((), ()))
         if list(inputs) != [IMAGES] or "embedding" not in outputs:
             names = ", ".join(sorted(served.signatures)) or "none"

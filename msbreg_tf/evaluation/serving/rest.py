@@ -13,9 +13,9 @@ from msbreg_tf.evaluation.serving.address import Address
 from msbreg_tf.evaluation.serving.answers import (
     IMAGES,
     SIGNATURE,
+    Description,
     NotServedError,
     RefusedError,
-    Served,
     ServerAwayError,
 )
 
@@ -38,7 +38,7 @@ class RestConnection:
         self._own = threading.local()
         self._all: list[http.client.HTTPConnection] = []
 
-    def describe(self) -> Served:
+    def describe(self) -> Description:
         """See `Connection`."""
         answer = self._ask("GET", f"{self._path(self._address.version)}/metadata")
         try:
@@ -48,7 +48,7 @@ class RestConnection:
                 for name, each in definitions.items()
                 if not name.startswith("__")
             }
-            return Served(int(answer["model_spec"]["version"]), signatures)
+            return Description(int(answer["model_spec"]["version"]), signatures)
         except (KeyError, TypeError, ValueError) as error:
             raise RefusedError(f"its metadata are not TensorFlow Serving's ({error!r})") from None
 

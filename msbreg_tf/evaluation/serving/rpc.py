@@ -12,9 +12,9 @@ from msbreg_tf.evaluation.serving.address import Address
 from msbreg_tf.evaluation.serving.answers import (
     IMAGES,
     SIGNATURE,
+    Description,
     NotServedError,
     RefusedError,
-    Served,
     ServerAwayError,
 )
 
@@ -50,7 +50,7 @@ class RpcConnection:
         self._timeout = timeout
         self._channel = grpc.insecure_channel(f"{address.host}:{address.port}", _OPTIONS)
 
-    def describe(self) -> Served:
+    def describe(self) -> Description:
         """See `Connection`."""
         question = messages.GetModelMetadataRequest(metadata_field=["signature_def"])
         self._fill(question.model_spec, self._address.version)
@@ -61,7 +61,7 @@ class RpcConnection:
                 if not pair.key.startswith("__"):
                     definition = meta_graph_pb2.SignatureDef.FromString(pair.value)
                     signatures[pair.key] = (sorted(definition.inputs), sorted(definition.outputs))
-        return Served(answer.model_spec.version.value, signatures)
+        return Description(answer.model_spec.version.value, signatures)
 
     def predict(self, images: list[bytes], version: int) -> dict[str, np.ndarray]:
         """See `Connection`."""

@@ -11,9 +11,9 @@ from msbreg_tf.errors import RunFailedError
 from msbreg_tf.evaluation.features.embedding import encoded_batches
 from msbreg_tf.evaluation.serving.address import parse_address
 from msbreg_tf.evaluation.serving.answers import (
+    Description,
     NotServedError,
     RefusedError,
-    Served,
     ServerAwayError,
 )
 from msbreg_tf.evaluation.serving.client import ServedEncoder
@@ -33,7 +33,7 @@ class Scripted:
         self._lock = threading.Lock()
 
     def describe(self):
-        return Served(self.version, SIGNATURES)
+        return Description(self.version, SIGNATURES)
 
     def predict(self, images, version):
         with self._lock:
