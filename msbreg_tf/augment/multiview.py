@@ -146,7 +146,8 @@ class MultiViewAugmentation(keras_cv.layers.VectorizedBaseImageAugmentationLayer
 
         Args:
           draws: of the image's views, float32 [K, num_draws()].
-          height, width: of the image in pixels, int32 scalars.
+          height: of the image in pixels, int32 scalar.
+          width: likewise.
 
         Returns:
           int32 scalar, at least 1.
