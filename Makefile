@@ -2,6 +2,7 @@
 # make test         own environments: all tests, a part of them on the other stack, and the site
 #                   STACK=classic or current chooses the stack (scripts/make_venv.sh); auto by the Python it finds
 # make docs         the documentation as a site, into site/; a dead link fails
+# make test-convert the tests of conversions to ONNX and OpenVINO, in .venv-convert
 # make gpu          .venv-gpu, with TensorFlow's CUDA packages (docs/gpu.md); not yet tried on a GPU
 # make detect       .venv-detect, with PyTorch, for tools.detect (docs/detection.md)
 # make test-detect  the tests of detection that need PyTorch (a few minutes)
@@ -15,9 +16,9 @@ PYTEST := -m pytest -n auto --maxprocesses 4 --dist worksteal
 # What differs between stacks if anything does: losses, model, augmentation, resume, export, whole runs.
 ON_BOTH_STACKS := tests/method tests/networks tests/augment tests/files tests/data/images tests/data/pipeline \
 	tests/evaluation/test_exporting.py tests/run/test_train.py tests/test_stacks.py \
-	tests/test_docs.py::test_the_python_for_keras_3_runs
+	tests/test_docs.py::test_the_python_for_keras_3_runs tests/test_docs.py::test_fine_tuning_in_keras_as_the_page_says
 
-.PHONY: quickstart test test-current docs gpu detect test-detect bench lint format lock clean
+.PHONY: quickstart test test-current test-convert docs gpu detect test-detect bench lint format lock clean
 
 quickstart: .venv/ready
 	$(PYTHON) -m tools.quickstart --flagfile=flags/quickstart.cfg --workdir=runs/quickstart
@@ -29,6 +30,9 @@ test: .venv/ready
 
 test-current: .venv-current/ready
 	.venv-current/bin/python $(PYTEST) $(ON_BOTH_STACKS)
+
+test-convert: .venv-convert/ready
+	.venv-convert/bin/python -m pytest tests/evaluation/conversion
 
 docs: .venv-docs/ready
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict --clean
@@ -75,6 +79,14 @@ format: .venv/ready
 	.venv-gpu/bin/python -m pip install --quiet --disable-pip-version-check "tensorflow[and-cuda]==$$version"
 	touch .venv-gpu/ready
 
+# The classic stack, and what the extras onnx and openvino of pyproject.toml bring.
+.venv-convert/ready: requirements.txt pyproject.toml scripts/make_venv.sh
+	sh scripts/make_venv.sh .venv-convert classic
+	rm .venv-convert/ready
+	.venv-convert/bin/python -m pip install --quiet --disable-pip-version-check \
+		tf2onnx "onnx<1.19" onnxruntime openvino
+	touch .venv-convert/ready
+
 .venv-bench/ready: benchmarks/requirements.txt scripts/make_bench_venv.sh .venv/ready
 	sh scripts/make_bench_venv.sh
 
@@ -85,4 +97,4 @@ lock:
 	uv pip compile --universal --python-version 3.9 --no-header --no-annotate docs/requirements.in -o docs/requirements.txt
 
 clean:
-	rm -rf .venv .venv-current .venv-docs .venv-gpu .venv-detect .venv-uv site .pytest_cache .ruff_cache
+	rm -rf .venv .venv-current .venv-convert .venv-docs .venv-gpu .venv-detect .venv-uv site .pytest_cache .ruff_cache

@@ -21,6 +21,7 @@ from benchmarks import arena, report
 # {part: (title, rounds, seconds of a turn)}
 PARTS = {
     "augmentation": ("Augmentation", 5, 3.0),
+    "files": ("From JPEG files to views", 5, 5.0),
     "training": ("Training step", 3, 10.0),
     "loss_terms": ("Losses", 5, 0.5),
     "startup": ("Start and memory", 5, 0.0),

@@ -1,4 +1,6 @@
-"""The images that all contenders work on: shipped CIFAR-10 images, enlarged, in one .npy file."""
+"""Images that all contenders work on: those of the shipped sample, enlarged; as pixels or JPEG."""
+
+import os
 
 import msbreg_tf  # noqa: F401 - sets TensorFlow's environment, so it must come before TensorFlow
 
@@ -16,3 +18,16 @@ def write_images(path: str, count: int, height: int, width: int) -> None:
         for tile in tiles[:count]
     ]
     np.save(path, np.stack(enlarged))
+
+
+def write_photographs(folder: str, count: int, height: int, width: int) -> None:
+    """Writes JPEG files of quality 90, with the noise that a camera adds."""
+    os.makedirs(folder)
+    tiles, _ = load_sample("train")
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 6, [height, width, 3])
+    for number, tile in enumerate(tiles[:count]):
+        enlarged = Image.fromarray(tile).resize((width, height), Image.BICUBIC)
+        noisy = (np.asarray(enlarged) + np.roll(noise, 97 * number, axis=(0, 1))).clip(0, 255)
+        path = os.path.join(folder, f"{number:03}.jpg")
+        Image.fromarray(noisy.astype(np.uint8)).save(path, quality=90)

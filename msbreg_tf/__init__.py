@@ -47,6 +47,7 @@ _HOMES = {
     # The method.
     "MSBReg": "method.model",
     "LARS": "method.lars",
+    "OutsideRateSGD": "method.momentum",
     "WarmupCosine": "method.schedules",
     "multiview_centroid_loss": "method.losses.centroid",
     "singular_value_loss": "method.losses.singular_value",
@@ -69,6 +70,8 @@ _HOMES = {
     "load_encoder": "evaluation.features.exported",
     "knn_accuracy": "evaluation.knn",
     "linear_probe": "evaluation.linear.probe",
+    "measure_quality": "evaluation.quality",
+    "rank_correlations": "evaluation.results.ranking",
     # Errors that end a run.
     "PreemptedError": "errors",
     "RunFailedError": "errors",

@@ -28,6 +28,7 @@ class Setting:
     unit: str
     source: str
     choices: Optional[Collection[str]]
+    also: tuple[str, ...]
     low: Optional[float]
     high: Optional[float]
     above: Optional[float]
@@ -43,6 +44,7 @@ def setting(
     unit: str = "",
     source: str = "",
     choices: Optional[Collection[str]] = None,
+    also: tuple[str, ...] = (),
     low: Optional[float] = None,
     high: Optional[float] = None,
     above: Optional[float] = None,
@@ -62,6 +64,8 @@ def setting(
       unit: of a number: "pixels", "MiB", "epochs".
       source: where default or meaning come from: "supplement 1.1", "Table 5", "ours".
       choices: allowed strings; a table serves as well, and is looked into at each check.
+      also: of a switch: words that it takes besides true and false; its type is then
+        Union[bool, str].
       low: smallest allowed number, itself included.
       high: largest allowed number, itself included.
       above: the number must be larger than this.
@@ -70,7 +74,9 @@ def setting(
         protocol is stamped with them.
       flag: name on the command line; by default the field's own.
     """
-    declared = Setting(help, unit, source, choices, low, high, above, below, changes_result, flag)
+    declared = Setting(
+        help, unit, source, choices, also, low, high, above, below, changes_result, flag
+    )
     return dataclasses.field(default=default, metadata={"setting": declared})
 
 
@@ -135,6 +141,8 @@ def parse(field: dataclasses.Field, text: str) -> Any:
       ValueError: the text is no value of the field's type; says what was expected.
     """
     kind, is_list = _kind(field)
+    if text.strip().lower() in declared(field).also:
+        return text.strip().lower()
     try:
         if is_list:
             parts = [part.strip() for part in text.split(",")] if text.strip() else []
@@ -158,8 +166,8 @@ def described(field: dataclasses.Field) -> str:
     """What `--help` says of a field: meaning, unit or choices, range and source."""
     s = declared(field)
     parts = [s.help]
-    if s.choices:
-        parts.append(f"One of: {', '.join(s.choices)}.")
+    if choices := s.choices or (("true", "false", *s.also) if s.also else ()):
+        parts.append(f"One of: {', '.join(choices)}.")
     if facts := ", ".join(filter(None, [f"in {s.unit}" if s.unit else "", _range(field)])):
         parts.append(f"{facts[0].upper()}{facts[1:]}.")
     if s.source:
@@ -185,6 +193,8 @@ def check(field: dataclasses.Field, value: Any) -> None:
 def _is_allowed(s: Setting, value: Any) -> bool:
     if s.choices is not None:
         return value in s.choices
+    if s.also:
+        return isinstance(value, bool) or value in s.also
     if not isinstance(value, (int, float)):
         return value is not None
     return (
@@ -200,6 +210,8 @@ def _expected(field: dataclasses.Field) -> str:
     s, (kind, is_list) = declared(field), _kind(field)
     if s.choices:
         return f"one of {', '.join(s.choices)}"
+    if s.also:
+        return f"one of true, false, {', '.join(s.also)}"
     words, limits = _WORDS[kind], _range(field)
     if is_list:
         each = f", each {limits}" if limits else ""

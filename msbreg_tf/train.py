@@ -10,7 +10,7 @@ import os
 import sys
 
 from msbreg_tf.commands import cli
-from msbreg_tf.commands.paths import check_export, check_images
+from msbreg_tf.commands.paths import check_images, check_start
 from msbreg_tf.distributed.cluster import read_cluster
 from msbreg_tf.files.workdir import checked_path
 from msbreg_tf.run.config import PARTS, Config
@@ -24,7 +24,7 @@ def _run(*parts: Settings) -> None:
         checked_path(config.run.workdir)
         check_images(config.data.dataset, config.data.data_dir)
         if config.run.init_from:
-            check_export(config.run.init_from, "init_from")
+            check_start(config.run.init_from, "init_from")
 
     from msbreg_tf.run.pretraining import train
 

@@ -2,6 +2,7 @@
 
 from msbreg_tf.commands import (
     compare,
+    convert,
     data_service,
     detect,
     doctor,
@@ -10,12 +11,14 @@ from msbreg_tf.commands import (
     parity,
     preview_views,
     quickstart,
+    sweep,
 )
 from msbreg_tf.train import COMMAND
 
 COMMANDS = {
     "msbreg_tf.train": COMMAND,
     "tools.compare": compare.COMMAND,
+    "tools.convert": convert.COMMAND,
     "tools.data_service": data_service.COMMAND,
     "tools.detect": detect.COMMAND,
     "tools.doctor": doctor.COMMAND,
@@ -27,5 +30,6 @@ COMMANDS = {
     "tools.parity": parity.COMMAND,
     "tools.preview_views": preview_views.COMMAND,
     "tools.quickstart": quickstart.COMMAND,
+    "tools.sweep": sweep.COMMAND,
     "tools.svm_eval": evaluate.command("svm"),
 }

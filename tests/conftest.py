@@ -6,10 +6,14 @@ import pytest  # isort: skip
 import tensorflow as tf  # isort: skip
 from tensorflow import keras  # isort: skip
 
+from msbreg_tf.evaluation import exporting  # isort: skip
 from msbreg_tf.run import build as assembly  # isort: skip
 
 _CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+# An export runs its warm-up requests, for a second or two; tests/evaluation/serving/ lets it.
+exporting.replay_warmup = lambda folder: 0
 
 
 @pytest.fixture(autouse=True)

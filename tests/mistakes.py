@@ -61,6 +61,9 @@ RUN = "tests/test_wiring_run.py::"
 COMPLETE = "tests/test_wiring_complete.py::"
 OPERATIONS = "tests/augment/test_operations.py::"
 TOOLS = "tests/tools/test_wiring.py::"
+CONVERSION = "tests/evaluation/conversion/"
+READERS = "tests/files/tensors/test_readers.py::"
+STARTS = "tests/tools/test_finetune_compare.py::test_the_same_labels_from_several_starts"
 DETECTION = "tests/evaluation/detection/"
 
 _RATE = RUN + "test_the_learning_rate_in_force_at_every_logged_step"
@@ -97,9 +100,16 @@ MISTAKES = (
     Mistake(
         "--momentum is ignored",
         BUILD,
-        "momentum=config.optimizer.momentum",
-        "momentum=0.9",
+        "config.max_lr, optimizer.momentum)",
+        "config.max_lr, 0.9)",
         WIRING + "test_momentum",
+    ),
+    Mistake(
+        "--momentum_form=torch has the rate inside the velocity",
+        "msbreg_tf/method/momentum.py",
+        "return forms[form](learning_rate",
+        'return forms["keras"](learning_rate',
+        WIRING + "test_momentum_form",
     ),
     Mistake(
         "the run's seed does not reach the Brownian directions",
@@ -268,7 +278,7 @@ MISTAKES = (
     ),
     Mistake(
         "16-bit precision is used unless asked for",
-        BUILD,
+        "msbreg_tf/run/precision.py",
         "if not mixed:",
         "if mixed:",
         RUN + "test_workdir_and_precision_of_a_training",
@@ -297,9 +307,23 @@ MISTAKES = (
     Mistake(
         "--singular_value_form is ignored",
         OBJECTIVE,
-        "losses.singular_value_loss(e.regularized_rows, e.settings.singular_value_form)",
-        "losses.singular_value_loss(e.regularized_rows)",
+        "e.regularized_rows, e.settings.singular_value_form, e.settings.log_det_epsilon2",
+        "e.regularized_rows",
         WIRING + "test_singular_value_form",
+    ),
+    Mistake(
+        "the log-determinant's gradient takes ε for ε²",
+        "msbreg_tf/method/losses/singular_value.py",
+        "factor = tf.linalg.cholesky(gram + epsilon2 * identity)",
+        "factor = tf.linalg.cholesky(gram + epsilon2**0.5 * identity)",
+        "tests/method/losses/test_singular_value.py::test_coding_rate_is_the_log_determinant",
+    ),
+    Mistake(
+        "--centroid=unit_others is not on the sphere",
+        "msbreg_tf/method/losses/centroid.py",
+        'if centroid in ("unit", "unit_others"):',
+        'if centroid == "unit":',
+        "tests/method/losses/test_centroid.py::test_hand_values",
     ),
     Mistake(
         "order and views share one seed",
@@ -330,6 +354,13 @@ MISTAKES = (
         _FIRST_BATCH + "[device]",
     ),
     Mistake(
+        "crops of a JPEG that is decoded smaller are drawn in its smaller size",
+        "msbreg_tf/augment/multiview.py",
+        "drawn_in = size if stored_size is None else",
+        "drawn_in = size if True else",
+        "tests/augment/test_multiview.py::test_views_of_an_image_that_was_decoded_smaller",
+    ),
+    Mistake(
         "--cache_mb is ignored",
         TFDS,
         "fits = _estimated_bytes(builder, count) < settings.cache_mb * MIB",
@@ -339,8 +370,8 @@ MISTAKES = (
     Mistake(
         "--shuffle_buffer is ignored",
         TFDS,
-        "StreamSource(name, records, count, settings.shuffle_buffer, shape, decode)",
-        "StreamSource(name, records, count, 16384, shape, decode)",
+        "StreamSource(name, records, count, settings.shuffle_buffer, shape, decode, reduced)",
+        "StreamSource(name, records, count, 16384, shape, decode, reduced)",
         RUN + "test_cache_mb_and_shuffle_buffer",
     ),
     Mistake(
@@ -479,8 +510,8 @@ MISTAKES = (
     Mistake(
         "EXIF's orientation is ignored",
         DECODING,
-        'return _upright(image, _orientation(contents, b"Exif\\0\\0"))',
-        "return image",
+        "return _upright(_jpeg_pixels(contents, 1), orientation)",
+        "return _jpeg_pixels(contents, 1)",
         "tests/data/images/test_decoding.py::test_what_a_person_sees_is_decoded",
     ),
     Mistake(
@@ -505,6 +536,44 @@ MISTAKES = (
         "rows[:batch]",
         "tests/evaluation/test_exporting.py::"
         "test_an_image_that_is_not_finite_gives_nan_and_the_others_their_features",
+    ),
+    Mistake(
+        "the image that can't be decoded fails its whole batch",
+        "msbreg_tf/data/images/squares.py",
+        ".map(look).ignore_errors()",
+        ".map(look)",
+        "tests/evaluation/test_exporting.py::test_an_image_that_can_not_be_decoded_fails_no_other",
+    ),
+    Mistake(
+        "an export gets its name before its warm-up requests are run",
+        EXPORTING,
+        "        replay_warmup(partial)\n",
+        "        pass\n",
+        "tests/evaluation/test_exporting.py::"
+        "test_warm_up_requests_are_run_before_an_export_gets_its_name",
+    ),
+    Mistake(
+        "a client of a server changes the version while it embeds",
+        "msbreg_tf/evaluation/serving/client.py",
+        ".predict(images, self._version)",
+        ".predict(images, None)",
+        "tests/evaluation/serving/test_client.py::"
+        "test_rows_come_in_order_and_without_those_of_broken_images",
+    ),
+    Mistake(
+        "shards overlap by an image",
+        "msbreg_tf/evaluation/features/shards.py",
+        "            images * self.number // self.count,\n",
+        "            images * self.number // self.count + 1,\n",
+        "tests/evaluation/features/test_merging.py::test_shards_have_every_image_once_and_in_order",
+    ),
+    Mistake(
+        "shards of another encoder are merged",
+        "msbreg_tf/evaluation/features/merging.py",
+        "if jobs[shard] != usual:",
+        "if jobs[shard] is None:",
+        "tests/evaluation/features/test_merging.py::"
+        "test_a_shard_that_is_missing_or_foreign_is_named",
     ),
     Mistake(
         "a folder beside the splits is a class",
@@ -555,6 +624,168 @@ MISTAKES = (
         'return FolderSource("folder", folder, paths, settings.max_megapixels)',
         'return FolderSource("folder", folder, paths)',
         RUN + "test_max_megapixels_reaches_images_and_knn",
+    ),
+    Mistake(
+        "--quality_images is ignored",
+        LOGS,
+        "views = fixed_views(run.quality_images)",
+        "views = fixed_views(64)",
+        RUN + "test_quality_of_fixed_views_every_epoch",
+    ),
+    Mistake(
+        "LiDAR leaves out what the views of a picture differ in",
+        "msbreg_tf/evaluation/quality.py",
+        "scatter = within.T @ within / len(within) + delta",
+        "scatter = np.eye(size) + delta",
+        "tests/evaluation/test_quality.py::test_lidar_against_a_slow_twin",
+    ),
+    Mistake(
+        "RankMe is of centred features",
+        "msbreg_tf/evaluation/quality.py",
+        "return _entropy_rank(_singular_values(features))",
+        "return _entropy_rank(_singular_values(features - features.mean(axis=0)))",
+        "tests/evaluation/test_quality.py::test_ranks_against_a_decomposition",
+    ),
+    Mistake(
+        "of α-ReQ more is taken for better",
+        "msbreg_tf/evaluation/quality.py",
+        "lambda value: -abs(value - 1.0),",
+        "lambda value: value,",
+        "tests/evaluation/results/test_ranking.py::test_the_best_run_first",
+    ),
+    Mistake(
+        "equal values have no rank in common",
+        "msbreg_tf/evaluation/results/ranking.py",
+        "return (last - (counts - 1) / 2)[inverse]",
+        "return np.argsort(np.argsort(values)).astype(float)",
+        "tests/evaluation/results/test_ranking.py::test_spearman_equals_scipy_with_and_without_ties",
+    ),
+    Mistake(
+        "a continued run takes the precision of another machine",
+        PRETRAINING,
+        'config.run.mixed_precision, workdir.recorded("precision"), config.run.cpu_devices',
+        "config.run.mixed_precision, None, config.run.cpu_devices",
+        "tests/run/test_precision.py::test_a_run_says_and_records_what_was_chosen_and_keeps_it",
+    ),
+    Mistake(
+        "points that are equal are run each for itself",
+        "msbreg_tf/run/sweep/record.py",
+        "first.setdefault(identity(point), point.name)",
+        "point.name",
+        "tests/run/sweep/test_local.py::test_points_that_are_equal_are_one_run",
+    ),
+    Mistake(
+        "a killed sweep leaves its trainings running",
+        "msbreg_tf/run/sweep/work.py",
+        "libc.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)",
+        "pass",
+        "tests/run/sweep/test_local.py::test_a_killed_sweep_leaves_no_process_and_continues",
+    ),
+    Mistake(
+        "the jobs of a sweep share all cores",
+        "msbreg_tf/run/sweep/local.py",
+        "_share(cores, index, jobs)",
+        "cores",
+        "tests/run/sweep/test_local.py::test_every_job_has_its_own_cores_and_gpus",
+    ),
+    Mistake(
+        "--evaluate_with is ignored",
+        "msbreg_tf/run/sweep/command_lines.py",
+        "return {**flags, **given}",
+        "return flags",
+        "tests/run/sweep/test_local.py::test_points_that_are_equal_are_one_run",
+    ),
+    Mistake(
+        "published values stand beside every K",
+        "msbreg_tf/run/sweep/table.py",
+        "value.settings == place",
+        "value.settings[1:] == place[1:]",
+        "tests/run/sweep/test_table.py::test_seeds_become_mean_and_deviation_beside_the_published_value",
+    ),
+    Mistake(
+        "the deviation over seeds is over n",
+        "msbreg_tf/run/sweep/table.py",
+        "statistics.stdev(known)",
+        "statistics.pstdev(known)",
+        "tests/run/sweep/test_table.py::test_seeds_become_mean_and_deviation_beside_the_published_value",
+    ),
+    Mistake(
+        "kernels are converted with their rows and columns exchanged",
+        "msbreg_tf/evaluation/conversion/names.py",
+        "value.transpose(3, 2, 0, 1)",
+        "value.transpose(3, 2, 1, 0)",
+        CONVERSION + "test_names.py::test_kernels_are_transposed_and_nothing_else_is_changed",
+    ),
+    Mistake(
+        "a converted file beyond the bar is kept",
+        "msbreg_tf/evaluation/conversion/convert.py",
+        "    if not verdict.keeps(bar):\n",
+        "    if False:\n",
+        CONVERSION + "test_convert.py::test_a_file_beyond_the_bar_is_not_kept",
+    ),
+    Mistake(
+        "a converted file that gives NaN is kept",
+        "msbreg_tf/evaluation/conversion/verify.py",
+        "return self.difference <= bar.difference and self.cosine >= bar.cosine",
+        "return not (self.difference > bar.difference or self.cosine < bar.cosine)",
+        CONVERSION + "test_convert.py::test_a_comparison_by_hand",
+    ),
+    Mistake(
+        "the resizing of an export needs float64, which TFLite has no division for",
+        "msbreg_tf/data/images/resizing.py",
+        "tf.cast(length % 2, tf.float32) / 2",
+        "tf.cast(tf.cast(length % 2, tf.float64) / 2, tf.float32)",
+        "tests/data/images/test_resizing.py::"
+        "test_an_exports_resizing_has_neither_float64_nor_int64",
+    ),
+    Mistake(
+        "a .pth may name any function",
+        "msbreg_tf/files/tensors/torch_file.py",
+        '            shown = one_line(ValueError(f"{module}.{name}"), 60)\n',
+        "            return super().find_class(module, name)\n",
+        READERS + "test_a_pickle_that_runs_code",
+    ),
+    Mistake(
+        "the places of a tensor in a .pth are not checked",
+        "msbreg_tf/files/tensors/torch_file.py",
+        "if len(numbers) != storage.numel or (count and not fits):",
+        "if False:",
+        READERS + "test_a_torch_file_whose_tensors_are_elsewhere",
+    ),
+    Mistake(
+        "torch's input and output channels are exchanged",
+        "msbreg_tf/networks/torch_names.py",
+        "array.transpose(2, 3, 1, 0)",
+        "array.transpose(2, 3, 0, 1)",
+        "tests/networks/test_weights.py::test_every_format_gives_the_exact_weights_of_the_export",
+    ),
+    Mistake(
+        "a deeper network is taken for ours",
+        "msbreg_tf/networks/weights.py",
+        "names = sorted(here.keys() | there.keys())",
+        "names = sorted(here.keys())",
+        "tests/networks/test_weights.py::test_another_network_is_refused_by_name",
+    ),
+    Mistake(
+        "random weights are the same with every seed of a comparison",
+        "msbreg_tf/evaluation/finetune/starts.py",
+        "untrained_twin(self._export, self._image_size, seed)",
+        "untrained_twin(self._export, self._image_size)",
+        STARTS,
+    ),
+    Mistake(
+        "all starts of a comparison share a column",
+        "msbreg_tf/evaluation/finetune/part.py",
+        "settings.protocol(start.network)",
+        "settings.protocol()",
+        STARTS,
+    ),
+    Mistake(
+        "parts of a comparison that are done are run again",
+        "msbreg_tf/evaluation/finetune/comparing.py",
+        "if os.path.exists(record):",
+        "if not record:",
+        STARTS,
     ),
     Mistake(
         "VOC's AP counts difficult objects as to be found",

@@ -81,6 +81,12 @@ PAPER = {
     # Ours, after STL-10's.
     "cifar10": {"dataset": "cifar10", "stem": "cifar", "lambda_b": 0.05},
     "folder": {"dataset": "folder", "image_size": 96, "lambda_b": 0.05},
+    # Ours, with EMP-SSL's views and weights.
+    "many_views": {
+        "dataset": "cifar10", "stem": "cifar", "num_views": 20, "crop_area_min": 0.25,
+        "crop_area_max": 0.25, "crop_ratio_max": 1.0, "singular_value_form": "log_det",
+        "lambda_s": 0.01, "lambda_b": 0.05, "batch_size": 100, "epochs": 30, "warmup_epochs": 1.0,
+    },
     "quickstart": {
         "encoder_width": 16, "stem": "cifar", "lambda_b": 0.05, "base_lr": 2.0, "batch_size": 256,
         "epochs": 12, "warmup_epochs": 1.0, "tau_base": 0.9, "checkpoint_every": 50,
@@ -175,7 +181,10 @@ def test_importing_the_entry_points_defines_no_flags():
         (["--lambda_b=inf"], "--lambda_b=inf: expected a number, at least 0."),
         (["--lambda_s=nan"], "--lambda_s=nan: expected a number, at least 0."),
         (["--momentum=1"], "--momentum=1.0: expected a number, at least 0 and less than 1."),
-        (["--mixed_precision=maybe"], "--mixed_precision=maybe: expected true or false."),
+        (
+            ["--mixed_precision=maybe"],
+            "--mixed_precision=maybe: expected one of true, false, auto.",
+        ),
         (["--norm=instance"], "--norm=instance: expected one of batch, layer, group_ws."),
         (["--lamda_s=1"], "Unknown command line flag 'lamda_s'. Did you mean: lambda_"),
         (["--flagfile=none.cfg"], "--flagfile=none.cfg: it can't be read. Correct the path."),
@@ -204,6 +213,9 @@ def test_switches_and_flags_after_the_flagfile():
     assert (config.objective.lambda_b, config.run.mixed_precision) == (0.25, True)
     parts, only_check = cli.read_flags(TRAIN, ["train", "--nomixed_precision", "--only_check_args"])
     assert (Config(*parts).run.mixed_precision, only_check) == (False, True)
+    for text, value in (("auto", "auto"), ("true", True), ("False", False)):
+        parts, _ = cli.read_flags(TRAIN, ["train", f"--mixed_precision={text}"])
+        assert Config(*parts).run.mixed_precision == value
 
 
 def test_only_checking_runs_nothing():

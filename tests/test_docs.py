@@ -24,7 +24,7 @@ from tests.commands import COMMANDS
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
-PAGES += [ROOT / "METHOD.md", ROOT / "RESULTS.md"]
+PAGES += [ROOT / "METHOD.md", ROOT / "RESULTS.md", ROOT / "tools" / "serve" / "README.md"]
 
 
 def blocks(page, *languages):
@@ -128,11 +128,50 @@ def test_readmes_python_runs():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "keras_2",
+    [
+        "from tensorflow import keras",
+        pytest.param(
+            "import tf_keras as keras",
+            marks=pytest.mark.skipif(
+                importlib.util.find_spec("tf_keras") is None,
+                reason="tf_keras belongs to the current stack",
+            ),
+        ),
+    ],
+)
+@pytest.mark.usefixtures("in_a_run")
+def test_fine_tuning_in_keras_as_the_page_says(keras_2):
+    """Frozen, the encoder stays; unfrozen it learns; and what is saved comes back."""
+    (code,) = blocks(ROOT / "docs" / "encoder.md", "python")
+    code = code.replace("from tensorflow import keras", keras_2).replace("epochs=2", "verbose=0")
+    frozen, unfrozen = code.split("encoder.trainable = True")
+    names = {}
+    exec(frozen, names)
+    loaded = names["keras"].models.load_model("runs/quickstart/export/228/encoder.keras")
+    before, encoder = loaded.get_weights(), names["encoder"]
+    assert all(map(np.array_equal, before, encoder.get_weights()))
+    assert len(names["classifier"].trainable_variables) == 2
+    exec("encoder.trainable = True" + unfrozen, names)
+    changed = {
+        variable.name
+        for variable, old in zip(encoder.weights, before)
+        if np.any(variable.numpy() != old)
+    }
+    assert changed == {variable.name for variable in encoder.trainable_variables}
+    assert not any("moving" in name for name in changed)
+    images = names["images"][:4]
+    expected = names["classifier"](images, training=False)
+    np.testing.assert_allclose(names["reloaded"](images, training=False), expected, atol=1e-5)
+
+
+@pytest.mark.slow
 def test_the_librarys_python_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # Other tests import the command of this name, which then hides the function; users need not.
     monkeypatch.setattr(msbreg_tf, "train", pretraining.train)
-    parts, whole_run = blocks(ROOT / "docs" / "library.md", "python")
+    parts, whole_run, quality = blocks(ROOT / "docs" / "library.md", "python")
     shape = [2, 8, 2, 32, 32, 3]  # steps, B, K, then an image's
     views = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     names = {"views": tf.data.Dataset.from_tensor_slices(views)}
@@ -144,6 +183,8 @@ def test_the_librarys_python_runs(tmp_path, monkeypatch):
     assert code != whole_run
     exec(code, names)
     assert os.path.exists(os.path.join(names["export"], "saved_model.pb"))
+    exec(quality, names)
+    assert 30 < names["measure_quality"](names["features"])["lidar"] <= 64
 
 
 @pytest.mark.slow

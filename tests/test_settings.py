@@ -1,7 +1,7 @@
 """How a setting is declared, and all that is made of it."""
 
 import dataclasses
-from typing import Optional
+from typing import Optional, Union
 
 import pytest
 
@@ -31,6 +31,7 @@ class Example(Settings):
     grid: tuple[float, ...] = setting((0.1, 1.0), "Rates to try.", above=0)
     counts: tuple[int, ...] = setting((3,), "Numbers.", low=1, flag="numbers")
     names: tuple[str, ...] = setting((), "Who takes part.", changes_result=False)
+    quiet: Union[bool, str] = setting(False, "Whether it is quiet.", also=("auto",))
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(Example)}
@@ -50,6 +51,8 @@ FIELDS = {field.name: field for field in dataclasses.fields(Example)}
         ("counts", "7", (7,)),
         ("names", "a, b", ("a", "b")),
         ("names", "", ()),
+        ("quiet", "yes", True),
+        ("quiet", "Auto", "auto"),
     ],
 )
 def test_texts_are_read(name, text, value):
@@ -115,10 +118,10 @@ def test_what_decides_a_result_and_what_is_stamped():
 
 
 def test_flags_have_the_names_of_fields_or_their_own():
-    assert [name for name, _ in flagged(Example)][-2:] == ["numbers", "names"]
+    assert [name for name, _ in flagged(Example)][-3:] == ["numbers", "names", "quiet"]
     assert flag_name(FIELDS["counts"]) == "numbers"
     assert from_flags(Example, {"numbers": (5,), "side": 9}) == Example(counts=(5,), side=9)
-    assert [name for name, field in FIELDS.items() if is_bool(field)] == ["slow"]
+    assert [name for name, field in FIELDS.items() if is_bool(field)] == ["slow", "quiet"]
 
 
 def test_help_says_meaning_choices_unit_range_and_source():

@@ -176,7 +176,23 @@ def test_image_size_is_checked_by_the_encoder():
 
 
 def test_momentum():
-    assert built(momentum=0.7).optimizer.momentum == 0.7
+    for form in ("keras", "torch"):
+        assert built(momentum=0.7, momentum_form=form).optimizer.momentum == 0.7
+
+
+@pytest.mark.parametrize("form", ["keras", "torch"])
+def test_momentum_form(form):
+    """Two updates by hand, of rates 2 and 3: the velocity holds g of the first, or 2 g."""
+    model = built(momentum=0.5, momentum_form=form)
+    before = [v.numpy() for v in model.online_variables]
+    for rate, gradient in ((2.0, 1.0), (3.0, -4.0)):
+        model.optimizer.learning_rate = rate
+        pairs = [(tf.fill(v.shape, gradient), v) for v in model.online_variables]
+        model.optimizer.apply_gradients(pairs)
+    # keras: −2, then 0.5 · (−2) + 12 = 11. torch: −2 · 1, then −3 · (0.5 · 1 − 4) = 10.5.
+    moved = {"keras": -2 + 11, "torch": -2 + 10.5}[form]
+    for old, variable in zip(before, model.online_variables):
+        np.testing.assert_allclose(variable.numpy() - old, np.full(old.shape, moved), rtol=1e-5)
 
 
 # Objective
@@ -210,9 +226,15 @@ def test_attractions_by_value(twin):
     others = (target.sum(axis=1, keepdims=True) - target) / 2
     everyone = target.mean(axis=1, keepdims=True)
     following = target[:, [1, 2, 0]]
+
+    def on_sphere(mean):
+        return mean / np.linalg.norm(mean, axis=-1, keepdims=True)
+
     for changes, name, goal in (
         ({"centroid": "others"}, "centroid", others),
         ({"centroid": "all"}, "centroid", everyone),
+        ({"centroid": "unit"}, "centroid", on_sphere(everyone)),
+        ({"centroid": "unit_others"}, "centroid", on_sphere(others)),
         ({"method": "batch_repetition"}, "next_view", following),
     ):
         metrics = built(num_views=3, **changes).train_step(views)
@@ -236,16 +258,19 @@ def test_regularizers_act_on_the_named_unit_norm_output(place, twin):
     assert float(measured) == pytest.approx(float(expected), rel=1e-4)
 
 
-@pytest.mark.parametrize("form", ["values", "squares"])
+@pytest.mark.parametrize("form", ["values", "squares", "log_det"])
 def test_singular_value_form(form, twin):
+    """`log_det` with an ε² that is not its default."""
     prediction, _, _ = embeddings(twin, random_views(2))
     rows = prediction.reshape(-1, 8)
     spectrum = np.linalg.svd(rows / np.sqrt(len(rows)), compute_uv=False)
     expected = {
         "values": np.square(np.sqrt(8) * spectrum - 1).sum(),
         "squares": np.square(8 * spectrum**2 - 1).sum(),
+        "log_det": 4 * np.log(1 + 1 / 0.5) - np.log(1 + 8 * spectrum**2 / 0.5).sum() / 2,
     }[form]
-    metrics = built(num_views=2, singular_value_form=form).train_step(random_views(2))
+    changes = {"singular_value_form": form, "log_det_epsilon2": 0.5}
+    metrics = built(num_views=2, **changes).train_step(random_views(2))
     assert float(metrics["singular_value"]) == pytest.approx(expected, rel=1e-3)
 
 

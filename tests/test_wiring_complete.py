@@ -66,6 +66,7 @@ WIRED_BY = {
     "lambda_b": [model.test_a_method_has_its_terms_with_their_own_weights],
     "lambda_u": [model.test_a_method_has_its_terms_with_their_own_weights],
     "singular_value_form": [model.test_singular_value_form],
+    "log_det_epsilon2": [model.test_singular_value_form],
     "regularize": [model.test_regularizers_act_on_the_named_unit_norm_output],
     "tau_base": [
         model.test_tau_starts_at_its_base_and_rises_over_the_whole_run,
@@ -81,6 +82,7 @@ WIRED_BY = {
     "epochs": [run.test_the_learning_rate_in_force_at_every_logged_step],
     "warmup_epochs": [run.test_the_learning_rate_in_force_at_every_logged_step],
     "momentum": [model.test_momentum, run.test_momentum_of_the_run],
+    "momentum_form": [model.test_momentum_form],
     "weight_decay": [run.test_trust_coefficient_and_weight_decay_reach_the_gradients],
     "trust_coefficient": [run.test_trust_coefficient_and_weight_decay_reach_the_gradients],
     # run
@@ -114,6 +116,8 @@ WIRED_BY = {
         run.test_knn_looks_up_the_train_split_and_classifies_the_test_split,
         run.test_data_dir_reaches_images_and_knn,
     ],
+    "quality_every": [run.test_quality_of_fixed_views_every_epoch],
+    "quality_images": [run.test_quality_of_fixed_views_every_epoch],
     "knn_test_split": [run.test_knn_looks_up_the_train_split_and_classifies_the_test_split],
 }
 MAY_CHANGE_ON_RESUME = {
@@ -131,6 +135,8 @@ MAY_CHANGE_ON_RESUME = {
     "knn_train_split",
     "knn_images",
     "knn_test_split",
+    "quality_every",
+    "quality_images",
 }
 MUST_STAY_ON_RESUME = {
     *("dataset", "split", "image_size", "max_megapixels"),
@@ -141,9 +147,9 @@ MUST_STAY_ON_RESUME = {
     *("solarize_probability", "solarize_threshold", "augment_on"),
     *("encoder", "encoder_width", "stem", "norm", "hidden_size", "projection_size"),
     *("method", "num_views", "centroid", "lambda_s", "lambda_b", "lambda_u"),
-    *("singular_value_form", "regularize", "tau_base"),
+    *("singular_value_form", "log_det_epsilon2", "regularize", "tau_base"),
     *("base_lr", "batch_size", "accumulate_steps", "epochs", "warmup_epochs"),
-    *("momentum", "weight_decay", "trust_coefficient"),
+    *("momentum", "momentum_form", "weight_decay", "trust_coefficient"),
     *("seed", "mixed_precision"),
 }
 

@@ -18,6 +18,7 @@ from tensorflow import keras
 from msbreg_tf.augment.draws import image_draws
 from msbreg_tf.augment.multiview import MultiViewAugmentation
 from msbreg_tf.augment.settings import AugmentSettings
+from msbreg_tf.data.pipeline.probe import probe_views
 from msbreg_tf.data.pipeline.seeds import order_seed, views_seed
 from msbreg_tf.data.sources.imagenet100 import WNIDS
 from msbreg_tf.data.sources.sample import load_sample
@@ -27,11 +28,14 @@ from msbreg_tf.data.sources.tfds import StreamSource
 from msbreg_tf.distributed.workers import Workers
 from msbreg_tf.evaluation.features.extract import extract_features
 from msbreg_tf.evaluation.knn import knn_accuracy
+from msbreg_tf.evaluation.neighbours import same_picture
+from msbreg_tf.evaluation.quality import measure_quality
 from msbreg_tf.files.workdir import Workdir
-from msbreg_tf.run import pretraining
+from msbreg_tf.run import precision, pretraining
 from msbreg_tf.run.build import build_augmentation
 from msbreg_tf.run.callbacks.monitors import LogSchedule, TensorBoardLog
 from msbreg_tf.run.config import config_from_settings
+from msbreg_tf.run.initial import InitialWeights
 
 # The 1,000 images of the sample's 'test': 15 steps an epoch, 30 in all; 6.75 of warm-up, hence 7.
 SMALL = {
@@ -105,6 +109,8 @@ def trained(tmp_path_factory):
         knn_train_split="test",
         knn_test_split="train",
         knn_images=2000,
+        quality_every=1,
+        quality_images=40,
     )
     run = pretraining.Run(config, workdir, Workers())
     run.fit()
@@ -324,6 +330,8 @@ def test_init_from_gives_both_encoders_the_exports_weights(build_run, trained, t
     run, _, _ = trained
     folder = str(tmp_path / "run" / "export" / "30")
     run._write_export(30, folder)
+    metadata = json.loads((pathlib.Path(folder) / "metadata.json").read_text())
+    assert metadata["precision"] == "float32"
     continued = build_run(init_from=folder, seed=11)
     for encoder in (continued.model.encoder, continued.model.target_encoder):
         for ours, theirs in zip(encoder.variables, run.model.encoder.variables):
@@ -338,8 +346,31 @@ def test_init_from_gives_both_encoders_the_exports_weights(build_run, trained, t
     ]
     assert len(facts[0]["initial weights"]) == 16
     assert "initial weights" not in facts[1]
+    file = InitialWeights(f"{folder}/encoder.keras")
+    assert file.fingerprint == continued.initial.fingerprint == facts[0]["initial weights"]
+    assert file.facts()["format"] == "Keras"
+    continued._write_export(1, str(tmp_path / "again" / "export" / "1"))
+    again = InitialWeights(str(tmp_path / "again" / "export" / "1"))
+    assert again.fingerprint == file.fingerprint  # the round trip is exact
+    described = json.loads((tmp_path / "again" / "export" / "1" / "metadata.json").read_text())
+    assert described["initial weights"]["weights"] == file.fingerprint
     with pytest.raises(ValueError, match=r"another encoder: .* Make --encoder, --encoder_width"):
         build_run(init_from=folder, encoder_width=8)
+
+
+@pytest.mark.parametrize(
+    "network", [{"encoder_width": 32}, {"stem": "cifar"}, {"norm": "layer"}, {"norm": "group_ws"}]
+)
+def test_init_from_of_torchvision_needs_the_standard_network(network):
+    fits = {"encoder_width": 64, "stem": "imagenet", "norm": "batch", "encoder": "resnet50"}
+    for path in ("r.safetensors", "r.pth", "R.PT"):
+        config_from_settings({"init_from": path, **fits})
+        ((name, value),) = network.items()
+        message = rf"init_from={path}: .* ResNets of --{name}={fits[name]}, .* --{name}={value}\."
+        with pytest.raises(ValueError, match=message):
+            config_from_settings({"init_from": path, **fits, **network})
+    config_from_settings({"init_from": "export/3", **network})
+    config_from_settings({"init_from": "export/3/encoder.keras", **network})
 
 
 def test_data_service_and_its_buffer_reach_the_pipeline(build_run, monkeypatch):
@@ -392,7 +423,9 @@ def test_workdir_and_precision_of_a_training(tmp_path, monkeypatch):
 
     monkeypatch.setattr(pretraining, "Run", look)
     half = "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
-    for mixed, policy in ((True, half), (False, "float32")):
+    monkeypatch.setattr(precision, "bfloat16_instructions", lambda: "")
+    auto = "float32" if half == "mixed_bfloat16" else precision.choose_precision("auto").policy
+    for mixed, policy in ((True, half), (False, "float32"), ("auto", auto)):
         with pytest.raises(SeenError) as seen:
             pretraining.train(settings(workdir=str(tmp_path / "here"), mixed_precision=mixed))
         assert seen.value.args == (str(tmp_path / "here"), policy)
@@ -436,3 +469,29 @@ def test_knn_looks_up_the_train_split_and_classifies_the_test_split(trained):
     expected = knn_accuracy(known, known_labels, asked, asked_labels, k=[20])[20]
     # But for the votes of pixels that lie at a half, which two ways of resizing round apart.
     assert measured[30] == pytest.approx(expected, abs=3.1 / 2000)
+
+
+def test_quality_of_fixed_views_every_epoch(trained):
+    """The first 40 images of epoch 0 with the views that it makes of them, by the last encoder."""
+    run, lines, folder = trained
+    measured = {line["step"]: line for line in lines if "lidar" in line}
+    assert list(measured) == [15, 30]
+    _, views = probe_views(run.source, run.augment, seed=5, num_views=3, count=40)
+    pixels = views.reshape(120, 16, 16, 3)
+    features = extract_features(lambda x: run.model(x, training=False), pixels)
+    features = features.reshape(40, 3, -1)
+    expected = {**measure_quality(features), "same_picture": same_picture(features)}
+    assert len(expected) == 7
+    found = {name: measured[30][name] for name in expected}
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert measured[15]["rankme"] != measured[30]["rankme"]
+    shown = {}
+    (path,) = (pathlib.Path(folder) / "tensorboard").glob("events*")
+    for record in tf.data.TFRecordDataset(str(path)):
+        event = tf.compat.v1.Event.FromString(record.numpy())
+        for value in event.summary.value:
+            if value.tag.startswith("quality/"):
+                shown[value.tag, event.step] = float(tf.make_ndarray(value.tensor))
+    assert {tag for tag, _ in shown} == {f"quality/{name}" for name in expected}
+    for name, value in found.items():
+        assert shown[f"quality/{name}", 30] == pytest.approx(value, rel=1e-6)

@@ -6,6 +6,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network fo
 
 import albumentations
 import cv2
+import numpy as np
 
 from benchmarks.contenders import view_loader
 
@@ -25,14 +26,19 @@ def chain(size: int) -> albumentations.Compose:
     )
 
 
+def read_rgb(path) -> np.ndarray:
+    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+
+
 def batches(settings):
     """Batches of uint8 [N, K, S, S, 3]."""
     compose = chain(settings["size"])
+    read = {"read": read_rgb} if os.path.isdir(settings["images"]) else {}
     views = view_loader.Views(
         settings["images"],
         settings["num_views"],
         view=lambda image: compose(image=image)["image"],
-        prepare=lambda image: image,
+        **read,
     )
     # A worker per core already; OpenCV's own threads would only get in each other's way.
     cv2.setNumThreads(0)

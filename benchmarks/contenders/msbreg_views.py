@@ -1,5 +1,7 @@
 """Views as `msbreg_tf.train` makes them: `view_batches` with `MultiViewAugmentation`."""
 
+import os
+
 import msbreg_tf  # noqa: F401 - sets TensorFlow's environment, so it must come before TensorFlow
 
 import numpy as np  # isort: skip
@@ -7,6 +9,8 @@ import numpy as np  # isort: skip
 from msbreg_tf.run.build import build_augmentation  # isort: skip
 from msbreg_tf.run.config import config_from_settings  # isort: skip
 from msbreg_tf.data.pipeline.views import ViewPlan, view_batches  # isort: skip
+from msbreg_tf.data.settings import DataSettings  # isort: skip
+from msbreg_tf.data.sources.folder import open_folder  # isort: skip
 from msbreg_tf.data.sources.source import MemorySource  # isort: skip
 
 
@@ -17,15 +21,18 @@ def memory_source(path: str) -> MemorySource:
 
 
 def batches(settings):
-    """Data set of uint8 [N, K, S, S, 3], without end."""
-    views = settings["num_views"]
+    """Data set of uint8 [N, K, S, S, 3], without end, of a .npy file or of a folder of files."""
+    views, images = settings["num_views"], settings["images"]
     config = config_from_settings({"image_size": settings["size"], "num_views": views})
+    augment = build_augmentation(config)
+    of_files = os.path.isdir(images)
     return view_batches(
         ViewPlan(
-            memory_source(settings["images"]),
-            build_augmentation(config),
+            open_folder(DataSettings(data_dir=images)) if of_files else memory_source(images),
+            augment,
             batch_size=settings["batch"],
             num_views=views,
+            reduction=augment.reduction,
         )
     )
 

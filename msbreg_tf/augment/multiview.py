@@ -114,33 +114,62 @@ class MultiViewAugmentation(keras_cv.layers.VectorizedBaseImageAugmentationLayer
         draws = inputs.get("draws")
         if draws is None:
             draws = self.get_random_transformation_batch(tf.shape(images)[0])
-        return {**inputs, "images": self.augment_images(images, transformations=draws)}
+        stored_size = inputs.get("stored_size")
+        views = self.augment_images(images, transformations=draws, stored_size=stored_size)
+        return {**inputs, "images": views}
 
-    def augment_images(self, images: tf.Tensor, transformations: tf.Tensor, **unused) -> tf.Tensor:
+    def augment_images(
+        self,
+        images: tf.Tensor,
+        transformations: tf.Tensor,
+        stored_size: Optional[tf.Tensor] = None,
+        **unused,
+    ) -> tf.Tensor:
         """Makes the views.
 
         Args:
           images: float32 [B, H, W, 3], 0 to 255.
           transformations: the draws, float32 [B, K, num_draws()] in [0, 1).
+          stored_size: of images that were decoded smaller than they are, in which crops are drawn:
+            int32 [B, 2], height and width, of all images the same.
 
         Returns:
           uint8 [B, K, S, S, 3].
         """
         draws = tf.ensure_shape(transformations, [None, self.num_views, num_draws()])
-        lines = self._resample(images, draws, on_host=self.settings.augment_on == "host")
+        on_host = self.settings.augment_on == "host"
+        lines = self._resample(images, draws, stored_size, on_host)
         return self._recolour(lines, draws)
+
+    def reduction(self, draws: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+        """How many times smaller an image may be decoded without a crop being enlarged for it.
+
+        Args:
+          draws: of the image's views, float32 [K, num_draws()].
+          height: of the image in pixels, int32 scalar.
+          width: likewise.
+
+        Returns:
+          int32 scalar, at least 1.
+        """
+        uniforms = uniforms_of("crop", draws[tf.newaxis])
+        size = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
+        _, _, crop_height, crop_width = crop.crop_boxes(self.settings, uniforms, *size)
+        return crop.possible_reduction(crop_height, crop_width, self.image_size)[0]
 
     def resample_on_host(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Crops, flips and blurs images of any size; `finish_views` then continues on a device.
 
         Args:
-          inputs: "images", uint8 or float [B, H, W, 3], and "draws", float32 [B, K, num_draws()].
+          inputs: "images", uint8 or float [B, H, W, 3], "draws", float32 [B, K, num_draws()], and
+            possibly "stored_size", see `augment_images`.
 
         Returns:
           "lines", int8 [B, K, S, 3, S], what the views' colours exceed `MID_GREY` by before jitter,
           and "draws".
         """
-        lines = self._resample(inputs["images"], inputs["draws"], on_host=True)
+        stored_size = inputs.get("stored_size")
+        lines = self._resample(inputs["images"], inputs["draws"], stored_size, on_host=True)
         return {"lines": tf.saturate_cast(tf.round(lines), tf.int8), "draws": inputs["draws"]}
 
     def finish_views(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -164,15 +193,17 @@ class MultiViewAugmentation(keras_cv.layers.VectorizedBaseImageAugmentationLayer
         views.set_shape([lines.shape[0], self.num_views, self.image_size, self.image_size, 3])
         return views
 
-    def _resample(self, images, draws, on_host: bool):
+    def _resample(self, images, draws, stored_size, on_host: bool):
         """Crop, flip and blur as one matrix per axis: [B, H, W, 3] → [B, K, S, 3, S]."""
         height, width = (images.shape[i] or tf.shape(images)[i] for i in (1, 2))
-        top, left, crop_height, crop_width = crop.crop_boxes(
-            self.settings,
-            uniforms_of("crop", draws),
-            tf.cast(height, tf.float32),
-            tf.cast(width, tf.float32),
-        )
+        size = [tf.cast(height, tf.float32), tf.cast(width, tf.float32)]
+        drawn_in = size if stored_size is None else tf.unstack(tf.cast(stored_size[0], tf.float32))
+        boxes = crop.crop_boxes(self.settings, uniforms_of("crop", draws), *drawn_in)
+        if stored_size is not None:
+            # A whole number in both axes: the last pixel of a JPEG is cut off at the stored edge.
+            reduced = tf.round(drawn_in[0] / size[0])
+            boxes = [length / reduced for length in boxes]
+        top, left, crop_height, crop_width = boxes
         # A crop of negative width is the same crop, mirrored, from its other end.
         flipped = flip.is_flipped(self.settings, uniforms_of("flip", draws))
         left, crop_width = (

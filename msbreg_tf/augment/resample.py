@@ -13,6 +13,8 @@ from typing import NamedTuple, Optional, Union
 import numpy as np
 import tensorflow as tf
 
+from msbreg_tf.distributed.devices import bfloat16_instructions
+
 _BLOCK = 32  # rows; smaller blocks waste less arithmetic, larger ones multiply faster
 _STEP = 16  # sizes of single views' products are multiples of this, as oneDNN compiles for each
 
@@ -196,16 +198,8 @@ def _whole_steps(widths: tf.Tensor) -> tf.Tensor:
 
 @functools.cache
 def fastest_product() -> str:
-    """Type of numbers to multiply on this CPU: "bfloat16" where it has instructions for it.
-
-    They are twice as fast as float32's. Without them TensorFlow emulates bfloat16, slowly.
-    """
-    try:
-        with open("/proc/cpuinfo") as file:
-            flags = next((line for line in file if line.startswith("flags")), "").split()
-    except OSError:  # not Linux
-        return "float32"
-    return "bfloat16" if {"avx512_bf16", "amx_bf16"} & set(flags) else "float32"
+    """Type of numbers to multiply on this CPU: "bfloat16" where it has instructions for it."""
+    return "bfloat16" if bfloat16_instructions() else "float32"
 
 
 def _times(windows: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

@@ -211,7 +211,8 @@ def _of_the_machine(error: Exception) -> Optional[str]:
 
 def _with_dashes(message: str, names: Sequence[str]) -> str:
     known = "|".join(map(re.escape, names))
-    return re.sub(rf"(?<![\w\-])({known})=", r"--\1=", message) if known else message
+    # Not in a path, a quotation or a value: points of a sweep have names such as lambda_s=0-seed=0.
+    return re.sub(rf"(?<![\w\-/'=])({known})=", r"--\1=", message) if known else message
 
 
 def _fail(error, code: int) -> None:

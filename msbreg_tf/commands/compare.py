@@ -34,6 +34,16 @@ class CompareSettings(Settings):
         False,
         "One row for all runs that differ in nothing but the seed: mean ± standard deviation.",
     )
+    rank_by: Optional[str] = setting(
+        None,
+        "The best run first, by this metric: lidar, rankme, clid, 'top-1 %'. Capitals and signs of "
+        "its name do not matter.",
+    )
+    correlations: bool = setting(
+        False,
+        "Show how alike the label-free metrics of tools.geometry and the accuracies put these runs "
+        "in order: Spearman's rank correlation, and of how many runs.",
+    )
     published: bool = setting(True, "Show the paper's values beside ours.")
     wide: bool = setting(
         False, "One table however wide; without it, tables of at most 100 characters."
@@ -48,6 +58,7 @@ def _run(settings: CompareSettings) -> None:
     from msbreg_tf.evaluation.results.comparison import compare, described, difference
     from msbreg_tf.evaluation.results.log import read_results
     from msbreg_tf.evaluation.results.published import PUBLISHED
+    from msbreg_tf.evaluation.results.ranking import ranked
     from msbreg_tf.evaluation.results.text import fitting_tables, table
 
     results = [result for path in _paths(settings.runs) for result in read_results(path)]
@@ -64,6 +75,8 @@ def _run(settings: CompareSettings) -> None:
         settings.over_seeds,
         deciding=Config().result_settings().keys(),
     )
+    if settings.rank_by is not None:
+        comparison = ranked(comparison, settings.rank_by)
     columns = comparison.columns
     if settings.metric is not None and len(columns) > 1:
         raise ValueError(
@@ -83,6 +96,21 @@ def _run(settings: CompareSettings) -> None:
     print(f"\n{title}\n{_indented(described(comparison.common))}")
     for note in comparison.notes:
         print(f"\n{note}")
+    if settings.correlations:
+        print(f"\n{_correlations(chosen)}")
+
+
+def _correlations(results: Sequence[Mapping[str, Any]]) -> str:
+    from msbreg_tf.evaluation.results.ranking import correlation_rows, rank_correlations
+    from msbreg_tf.evaluation.results.text import fitting_tables
+
+    rows = correlation_rows(rank_correlations(results))
+    if not rows:
+        return (
+            "No rank correlations: they need runs that tools.geometry and a protocol with labels "
+            "have measured."
+        )
+    return "\n\n".join(fitting_tables(rows, _WIDTH))
 
 
 def _indented(text: str) -> str:

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from msbreg_tf.commands import cli
-from msbreg_tf.commands.paths import check_export, check_images
+from msbreg_tf.commands.paths import check_images, check_start
 from msbreg_tf.errors import RunFailedError, note, one_line
 from msbreg_tf.evaluation.settings import CacheSettings
 from msbreg_tf.files.workdir import checked_path
@@ -36,7 +36,7 @@ def _run(own: DoctorSettings, cache: CacheSettings, *parts: Settings) -> None:
     config = _recipe(Config(*parts))
     check_images(config.data.dataset, config.data.data_dir)
     if config.run.init_from:
-        check_export(config.run.init_from, "init_from")
+        check_start(config.run.init_from, "init_from")
     if config.run.workdir is not None:
         checked_path(config.run.workdir)
     failed = []

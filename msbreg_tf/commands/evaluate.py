@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from msbreg_tf.commands.cli import Command
 from msbreg_tf.commands.paths import check_export, check_images, check_new_file
-from msbreg_tf.evaluation.protocols.protocol import Protocol, Report, Subject
+from msbreg_tf.evaluation.protocols.protocol import Protocol, Subject
 from msbreg_tf.evaluation.protocols.table import PROTOCOLS
 from msbreg_tf.settings import Settings
 
@@ -36,7 +36,9 @@ def _run(protocol: Protocol, *groups: Settings) -> None:
     subject = Subject(encoder, side_of(encoder, given["image_size"]), given)
     report = protocol.measure(own, subject)
     print(report.text)
-    print(f"Appended to {_record(report, encoder, given)}")
+    for measurement in report.measurements:
+        subject.record(measurement)
+    print(f"Appended to {subject.results_path}")
     report.on_recorded()
 
 
@@ -84,22 +86,3 @@ def side_of(encoder: "ExportedEncoder", wanted: Optional[int]) -> int:
             "Remove the flag."
         )
     return wanted or exported
-
-
-def _record(report: Report, encoder: "ExportedEncoder", given: Mapping[str, Any]) -> str:
-    """Appends a line for each value; returns the file."""
-    from msbreg_tf.evaluation.results.log import append_result, default_results_path
-
-    path = given["results"] or default_results_path(given["saved_model"])
-    for measurement in report.measurements:
-        for metric, value in measurement.values.items():
-            append_result(
-                path,
-                metric=metric,
-                value=value,
-                protocol=measurement.protocol,
-                encoder=encoder,
-                run=given["run_name"],
-                details=measurement.details,
-            )
-    return path

@@ -46,11 +46,15 @@ SUBCOMMANDS = {
     "linear": Subcommand("linear_eval", _EVALUATE, "a linear classifier on its features", "linear"),
     "finetune": Subcommand("finetune", _EVALUATE, "a classifier from few labels", "finetune"),
     "svm": Subcommand("svm_eval", _EVALUATE, "VOC07's linear SVMs", "svm"),
+    "sweep": Subcommand("sweep", "msbreg_tf.commands.sweep", "a grid of runs, and their table"),
     "detect": Subcommand(
         "detect", "msbreg_tf.commands.detect", "detection on VOC or COCO from its weights"
     ),
     "compare": Subcommand("compare", "msbreg_tf.commands.compare", "several runs side by side"),
     "embed": Subcommand("embed", "msbreg_tf.commands.embed", "a folder of images to embeddings"),
+    "convert": Subcommand(
+        "convert", "msbreg_tf.commands.convert", "an encoder for torchvision, ONNX, TFLite, …"
+    ),
     "parity": Subcommand("parity", "msbreg_tf.commands.parity", "do your devices train as one?"),
     "data-service": Subcommand(
         "data_service", "msbreg_tf.commands.data_service", "make views on other machines"
@@ -102,7 +106,7 @@ def doc_of(name: str) -> str:
     text = _tool(SUBCOMMANDS[name]).__doc__ or ""
     for other, sub in SUBCOMMANDS.items():
         text = re.sub(rf"python -m (tools|msbreg_tf)\.{sub.tool}\b", f"msbreg {other}", text)
-    return re.sub(r"--flagfile=flags/(?:eval/)?(\w+)\.cfg", r"--recipe=\1", text)
+    return re.sub(r"--flagfile=flags/(?:eval/|tables/)?(\w+)\.cfg", r"--recipe=\1", text)
 
 
 def _tool(sub: Subcommand):
@@ -112,3 +116,7 @@ def _tool(sub: Subcommand):
         return importlib.import_module(f"msbreg_tf.tools.{sub.tool}")
     except ModuleNotFoundError:  # in a checkout
         return importlib.import_module(f"tools.{sub.tool}")
+
+
+if __name__ == "__main__":  # how a sweep starts tools wherever the package is
+    main()

@@ -55,7 +55,10 @@ def _counts(config: Config) -> list[int]:
       ValueError: settings that can't be compared, or a single device.
     """
     if config.run.mixed_precision:
-        raise ValueError("--mixed_precision=True: rounding is compared in float32. Leave it out.")
+        raise ValueError(
+            f"--mixed_precision={config.run.mixed_precision}: rounding is compared in float32. "
+            "Leave it out."
+        )
     if config.optimizer.accumulate_steps > 1:
         raise ValueError(
             f"--accumulate_steps={config.optimizer.accumulate_steps}: micro-batches of several "

@@ -3,6 +3,8 @@
 import os
 from typing import Optional
 
+from msbreg_tf.files.tensors.table import check_file, format_of
+
 _OF_FILES = ("folder", "imagenet100")  # data sets that are a folder of their user's
 
 
@@ -37,6 +39,18 @@ def check_export(saved_model: Optional[str], flag: str = "saved_model") -> None:
         )
     if not os.path.isdir(path):
         raise ValueError(f"--{flag}={saved_model}: no such folder. Give a run's export/<step>.")
+
+
+def check_start(path: str, flag: str) -> None:
+    """Checks that there is an export, or a file of a format that weights are read from.
+
+    Raises:
+      ValueError: there is none.
+    """
+    if os.path.isfile(os.path.expanduser(path)) or format_of(path):
+        check_file(path, flag)
+    else:
+        check_export(path, flag)
 
 
 def check_new_file(flag: str, path: str) -> None:

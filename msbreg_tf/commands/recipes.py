@@ -9,7 +9,7 @@ _FOLDERS = (os.path.join(_PACKAGE, "recipes"), os.path.join(os.path.dirname(_PAC
 
 
 def names() -> list[str]:
-    """All recipes: "stl10", "eval/knn_stl10"."""
+    """All recipes: "stl10", "eval/knn_stl10", "tables/table5"."""
     paths = pathlib.Path(_root()).rglob("*.cfg")
     return sorted(path.relative_to(_root()).with_suffix("").as_posix() for path in paths)
 
@@ -18,7 +18,7 @@ def path_of(recipe: str) -> str:
     """The flagfile of a recipe.
 
     Args:
-      recipe: a name, with or without "eval/", or the path of a file.
+      recipe: a name, with or without "eval/" or "tables/", or the path of a file.
 
     Raises:
       ValueError: there is neither.

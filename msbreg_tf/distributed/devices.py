@@ -1,6 +1,23 @@
-"""Several devices on one CPU, so that replicas can be tried without GPUs."""
+"""The CPU: what it has instructions for, and how it is split to try replicas without GPUs."""
+
+import contextlib
 
 import tensorflow as tf
+
+# Instructions that multiply bfloat16, by the names that Linux gives them.
+_OF_BFLOAT16 = ("amx_bf16", "avx512_bf16")
+
+
+def bfloat16_instructions(path: str = "/proc/cpuinfo") -> str:
+    """The CPU's instructions that multiply bfloat16, twice as fast as float32: "AVX512_BF16".
+
+    Empty where there are none, as far as it is known: macOS and Windows have no such file. Without
+    them TensorFlow emulates bfloat16, slowly.
+    """
+    with contextlib.suppress(OSError), open(path) as file:
+        flags = next((line for line in file if line.startswith("flags")), "").split()
+        return next((name.upper() for name in _OF_BFLOAT16 if name in flags), "")
+    return ""
 
 
 def split_cpu(count: int) -> None:

@@ -3,13 +3,17 @@
     export/<step>/saved_model.pb, variables/   two signatures, below; loads without this package
     export/<step>/encoder.keras                images [*, S, S, 3] in 0–255 → features [*, F]
     export/<step>/metadata.json                recipe, step, images, versions, preprocessing
+    export/<step>/assets.extra/                requests that TF Serving warms up with
 
     serving_default   image        float32 [B, H, W, 3] in 0–255  → embedding float32 [B, F]
     serve_bytes       image_bytes  string [B], JPEG, PNG, GIF, BMP → embedding float32 [B, F]
+                                                                     valid bool [B]
 
-An image with a pixel that is not finite gives a row of NaN. A signature has one dtype: NumPy images
-and JSON numbers of any type are converted to float32, a uint8 tensor is not. The loaded object's
-`embed` takes tensors of both types.
+An image with a pixel that is not finite gives a row of NaN, and so does one that cannot be decoded,
+whose `valid` is False: a server may merge the requests of several clients into one batch, and one
+broken image must not fail them all. A signature has one dtype: NumPy images and JSON numbers of any
+type are converted to float32, a uint8 tensor is not. The loaded object's `embed` takes tensors of
+both types.
 """
 
 import json
@@ -21,9 +25,10 @@ from typing import Any
 import tensorflow as tf
 from tensorflow import keras
 
-from msbreg_tf.data.images.decoding import decode_image
-from msbreg_tf.data.images.resizing import fit_square, resize_and_crop
+from msbreg_tf.data.images.resizing import fit_square
+from msbreg_tf.data.images.squares import decode_squares
 from msbreg_tf.errors import RunFailedError, root_cause
+from msbreg_tf.evaluation.serving.warmup import replay_warmup, write_warmup
 from msbreg_tf.files.whole import sync, sync_tree
 
 PREPROCESSING = (
@@ -71,13 +76,9 @@ class Served(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
     def serve_bytes(self, image_bytes):
         """The `serve_bytes` signature."""
-        side = self._image_size
-
-        def decode(encoded):
-            return resize_and_crop(decode_image(encoded), side)
-
-        spec = tf.TensorSpec([side, side, 3], tf.uint8)
-        return self._answer(self.embed(tf.map_fn(decode, image_bytes, fn_output_signature=spec)))
+        squares, valid = decode_squares(image_bytes, self._image_size)
+        rows = tf.where(valid[:, tf.newaxis], self.embed(squares), float("nan"))
+        return self._answer(rows) | {"valid": valid}
 
 
 def export_encoder(
@@ -95,7 +96,7 @@ def export_encoder(
       `folder`.
 
     Raises:
-      RunFailedError: it can't be written.
+      RunFailedError: it can't be written, or does not answer its own warm-up requests.
     """
     facts = {"feature_size": encoder.output_shape[-1]} | metadata
     return _export("encoder", encoder, folder, image_size, lambda f: {"embedding": f}, facts)
@@ -149,10 +150,14 @@ def _export(
         single.save(os.path.join(partial, f"{name}.keras"))
         with open(os.path.join(partial, "metadata.json"), "w") as file:
             json.dump(facts, file, indent=2)
+        write_warmup(partial, image_size)
+        replay_warmup(partial)
         sync_tree(partial)
         shutil.rmtree(folder, ignore_errors=True)
         os.rename(partial, folder)
         sync(os.path.dirname(folder))
+    except RunFailedError:
+        raise
     except Exception as error:  # Keras and TensorFlow have their own for a full disk
         raise RunFailedError(
             f"the export can't be written to {folder} ({root_cause(error)}). Make room there, and "

@@ -28,3 +28,17 @@ def check_finite(features: np.ndarray, what: str = "features") -> None:
             f"{broken} of {len(features)} {what} are not finite. The encoder is broken; choose an "
             "earlier export."
         )
+
+
+def checked_features(features: np.ndarray, rank: int) -> np.ndarray:
+    """Features as float64, once they are seen to be finite and of the rank 2, [n, F], or 3.
+
+    Raises:
+      ValueError: another rank, or a number that is not finite.
+    """
+    features = np.asarray(features, np.float64)
+    if features.ndim != rank:
+        layout = {2: "[n, F]", 3: "[n, K, F]"}[rank]
+        raise ValueError(f"features {features.shape}: expected {layout}.")
+    check_finite(features.reshape(-1, features.shape[-1]))
+    return features

@@ -47,6 +47,10 @@ class Lock:
         self._file.write(f"process {os.getpid()} on {socket.gethostname()}")
         self._file.flush()
 
+    def fileno(self) -> int:
+        """The open file; a child that inherits it keeps the lock for as long as it lives."""
+        return self._file.fileno()
+
     def close(self) -> None:
         """Gives the lock back."""
         self._file.close()

@@ -18,7 +18,7 @@ ARITHMETIC = 3
 
 _OURS = (
     *("run.json", "metrics.jsonl", "results.jsonl", "checkpoints", "tensorboard", "export"),
-    *("broken_files", "error.txt"),
+    *("broken_files", "error.txt", "parts"),
 )
 # What people and schedulers put beside a run: logs, notes, settings.
 _BESIDE = (".log", ".out", ".err", ".txt", ".cfg", ".sh", ".md", ".json", ".yaml", ".yml", ".html")
@@ -31,7 +31,7 @@ class Claim:
     """What is known of a run.
 
     Attributes:
-      kind: "pretraining" or "fine-tuning".
+      kind: "pretraining", "fine-tuning" or "comparison of starts".
       settings: {flag: value} of all flags that decide the result.
       facts: {what: value} of what else decides it, such as the images found.
       defaults: values of settings that an older record lacks.
@@ -56,6 +56,7 @@ class Workdir:
     checkpoints/    see `checkpoints.py`
     tensorboard/    event files
     export/<step>/  see `export.py`
+    parts/          of a comparison: a file for each part that is done, a folder for one in work
 
     Another worker's broken_files and error.txt end in its number: broken_files.1.
     """
@@ -99,6 +100,16 @@ class Workdir:
     def file(self, *parts: str) -> str:
         """Path of something in the folder."""
         return os.path.join(self.path, *parts)
+
+    def recorded(self, fact: str) -> Optional[Any]:
+        """A fact of the run that can be continued here; None if there is no such run, or no fact.
+
+        A record that is damaged is none here: `claim` says what is wrong with it.
+        """
+        if self._lock is not None and not self._has_state():
+            return None
+        with contextlib.suppress(ValueError):
+            return self._recorded(self.file("run.json"))["facts"].get(fact)
 
     def claim(self, run: Claim) -> dict[str, tuple[Any, Any]]:
         """Records what the run is, or checks that it is the one recorded here before.
@@ -148,8 +159,8 @@ class Workdir:
     def _has_state(self) -> bool:
         """Whether there is anything that could be continued."""
         return any(
-            name.isdigit()
-            for folder in ("checkpoints", "export")
+            name.isdigit() or folder == "parts"
+            for folder in ("checkpoints", "export", "parts")
             if os.path.isdir(self.file(folder))
             for name in os.listdir(self.file(folder))
         )

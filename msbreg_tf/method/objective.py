@@ -69,7 +69,9 @@ TERMS = {
         methods=("batch_repetition",),
     ),
     "singular_value": Term(
-        lambda e: losses.singular_value_loss(e.regularized_rows, e.settings.singular_value_form),
+        lambda e: losses.singular_value_loss(
+            e.regularized_rows, e.settings.singular_value_form, e.settings.log_det_epsilon2
+        ),
         methods=("msbreg",),
         weight="lambda_s",
     ),

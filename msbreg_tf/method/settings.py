@@ -26,9 +26,10 @@ class ObjectiveSettings(Settings):
     )
     centroid: str = setting(
         "others",
-        "Target of view k: the mean of the other K − 1 target embeddings, or of all K. 'others' "
-        "makes K = 2 exactly BYOL (METHOD.md).",
-        choices=("others", "all"),
+        "Target of view k: the mean of the other K − 1 target embeddings (others) or of all K "
+        "(all), or these over their norm, back on the sphere (unit_others, unit). 'others' and "
+        "'unit_others' make K = 2 exactly BYOL (METHOD.md).",
+        choices=("others", "all", "unit", "unit_others"),
     )
     lambda_s: float = setting(
         0.004,
@@ -50,9 +51,17 @@ class ObjectiveSettings(Settings):
     )
     singular_value_form: str = setting(
         "values",
-        "Distance of the singular values from equal ones: Σ(√D σ − 1)² (values) or Σ(D σ² − 1)² "
-        "(squares, the cheaper). This is our reading, because the supplement prints no equation.",
-        choices=("values", "squares"),
+        "Distance of the singular values from equal ones: Σ(√D σ − 1)² (values), Σ(D σ² − 1)² "
+        "(squares, the cheapest), or what is missing to the largest coding rate, "
+        "½ log det(I + D/(N·K·ε²) PᵀP) (log_det). This is our reading, because the supplement "
+        "prints no equation.",
+        choices=("values", "squares", "log_det"),
+    )
+    log_det_epsilon2: float = setting(
+        0.2,
+        "ε² of --singular_value_form=log_det: the smaller, the more the weakest directions count.",
+        above=0,
+        source="EMP-SSL",
     )
     regularize: str = setting(
         "predictor",
@@ -105,6 +114,13 @@ class OptimizerSettings(Settings):
         source="supplement 1.1",
     )
     momentum: float = setting(0.9, "Momentum of SGD.", low=0, below=1, source="METHOD.md")
+    momentum_form: str = setting(
+        "keras",
+        "Where the learning rate stands: inside the velocity, v ← m v − lr g, w ← w + v (keras; "
+        "LARS's own algorithm), or outside, v ← m v + g, w ← w − lr v (torch; BYOL's code). They "
+        "differ while the rate changes: in a warm-up keras's steps are the smaller ones.",
+        choices=("keras", "torch"),
+    )
     weight_decay: float = setting(
         1e-5,
         "Weight decay β of kernels; biases and norm layers have none.",

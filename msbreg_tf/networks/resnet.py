@@ -5,10 +5,7 @@ from typing import Optional
 from tensorflow import keras
 
 from msbreg_tf.networks.norms import NormFamily
-from msbreg_tf.networks.settings import NetworkSettings
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in 0..1
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from msbreg_tf.networks.settings import IMAGENET_MEAN, IMAGENET_STD, NetworkSettings
 
 _BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
 _REDUCTION = {"imagenet": 32, "cifar": 8}

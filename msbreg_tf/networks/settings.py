@@ -5,6 +5,9 @@ from typing import NamedTuple, Optional
 
 from msbreg_tf.settings import Settings, setting
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in 0..1, taken off inside every encoder
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
 
 class EncoderKind(NamedTuple):
     """A row of `ENCODERS`.

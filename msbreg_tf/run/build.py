@@ -1,19 +1,20 @@
 """From settings to objects: devices, precision, model, and the state that a checkpoint holds."""
 
 import functools
-from typing import Optional
+from typing import Optional, Union
 
 import tensorflow as tf
-from tensorflow import keras
 
 from msbreg_tf.augment.multiview import MultiViewAugmentation
 from msbreg_tf.distributed.devices import split_cpu
 from msbreg_tf.distributed.replicas import read_own_copies
 from msbreg_tf.method.model import MSBReg
+from msbreg_tf.method.momentum import momentum_sgd
 from msbreg_tf.method.settings import OptimizerSettings
 from msbreg_tf.networks.encoder import build_encoder
 from msbreg_tf.networks.heads import build_predictor, build_projector
 from msbreg_tf.run.config import Config
+from msbreg_tf.run.precision import choose_precision
 
 
 def make_strategy(
@@ -66,11 +67,9 @@ def mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
     return tf.distribute.MirroredStrategy(list(devices))
 
 
-def precision_policy(mixed: bool) -> str:
-    """Keras's policy: float32, or 16-bit computation in the format the device is fast at."""
-    if not mixed:
-        return "float32"
-    return "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
+def precision_policy(mixed: Union[bool, str]) -> str:
+    """Keras's policy for a new run with this `--mixed_precision`."""
+    return choose_precision(mixed).policy
 
 
 def build_augmentation(config: Config) -> MultiViewAugmentation:
@@ -110,7 +109,8 @@ def build_model(config: Config, total_steps: int, synchronized: Optional[bool] =
         accumulate_steps=config.optimizer.accumulate_steps,
         augment=build_augmentation(config) if config.augment.augment_on == "device" else None,
     )
-    model.compile(keras.optimizers.SGD(config.max_lr, momentum=config.optimizer.momentum))
+    optimizer = config.optimizer
+    model.compile(momentum_sgd(optimizer.momentum_form, config.max_lr, optimizer.momentum))
     model.optimizer.build(model.online_variables)
     read_own_copies(model.variables)
     return model

@@ -8,10 +8,13 @@ from typing import Any
 
 from msbreg_tf.augment.settings import AugmentSettings
 from msbreg_tf.data.settings import DataSettings
+from msbreg_tf.files.tensors.table import format_of
 from msbreg_tf.method.settings import ObjectiveSettings, OptimizerSettings
 from msbreg_tf.networks.settings import NetworkSettings
 from msbreg_tf.run.settings import LOGGING, RunSettings
 from msbreg_tf.settings import Settings
+
+_TORCHVISION = {"encoder_width": 64, "stem": "imagenet", "norm": "batch"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +34,20 @@ class Config:
                 f"--blur_sigma_max={self.augment.blur_sigma_max:g}: expected at most "
                 f"--image_size={self.data.image_size}."
             )
+        self._check_start()
+
+    def _check_start(self) -> None:
+        """Refuses networks that no file of torchvision or timm could hold the weights of."""
+        source = format_of(self.run.init_from)
+        if source is None or not source.of_torch:
+            return
+        for name, standard in _TORCHVISION.items():
+            if (value := getattr(self.network, name)) != standard:
+                raise ValueError(
+                    f"--init_from={self.run.init_from}: files of torchvision and timm hold ResNets "
+                    f"of --{name}={standard}, and this run has --{name}={value}. Remove that flag, "
+                    "or start from an export."
+                )
 
     def settings(self) -> dict[str, Any]:
         """All settings as one flat {name: value}."""

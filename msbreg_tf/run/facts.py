@@ -6,6 +6,7 @@ import subprocess
 from typing import Any
 
 import tensorflow as tf
+from tensorflow import keras
 
 import msbreg_tf
 from msbreg_tf.data.sources.source import Source
@@ -18,6 +19,7 @@ def export_facts(config: Config, source: Source, step: int) -> dict[str, Any]:
         "step": step,
         "recipe": {name: value for name, value in config.settings().items() if value is not None},
         "images": source.fingerprint,
+        "precision": keras.mixed_precision.global_policy().name,  # what 'auto' came to
         "versions": {
             "msbreg_tf": msbreg_tf.__version__,
             "commit": commit(),

@@ -11,17 +11,18 @@ def last_measured(metrics: str) -> list[str]:
     """The last k-NN accuracy in the file `metrics`, or what was measured without labels."""
     if not os.path.exists(metrics):
         return []
-    for line in reversed(MetricsFile(metrics).read()):
+    accuracies, pictures = [], []
+    for line in MetricsFile(metrics).read():
         for name, value in line.items():
             if name.startswith("knn"):
                 k = name.removeprefix("knn").partition("_")[0]
-                return [f"{k}-NN top-1 at step {line['step']:,}: {100 * value:.1f} %."]
+                accuracies = [f"{k}-NN top-1 at step {line['step']:,}: {100 * value:.1f} %."]
             if name == "same_picture":
-                return [
+                pictures = [
                     f"At step {line['step']:,}, {100 * value:.1f} % of the views had another view "
                     "of the same picture as nearest neighbour."
                 ]
-    return []
+    return accuracies or pictures
 
 
 def next_commands(config: Config, export: str) -> list[str]:

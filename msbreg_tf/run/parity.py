@@ -50,9 +50,19 @@ class Row(NamedTuple):
 
 
 # Choices that a term leaves open, each compared as a term of its own: {name: (term, settings)}.
-_VARIANTS = {"singular_value_squares": ("singular_value", {"singular_value_form": "squares"})}
+_VARIANTS = {
+    "singular_value_squares": ("singular_value", {"singular_value_form": "squares"}),
+    "singular_value_log_det": ("singular_value", {"singular_value_form": "log_det"}),
+    "centroid_unit": ("centroid", {"centroid": "unit"}),
+    "centroid_unit_others": ("centroid", {"centroid": "unit_others"}),
+}
 # Where a setting's default would drown the other terms, or hide in them.
-_WEIGHTS = {"singular_value_squares": 0.0002}
+_WEIGHTS = {
+    "singular_value_squares": 0.0002,
+    "singular_value_log_det": 0.004,
+    "centroid_unit": 0.5,
+    "centroid_unit_others": 0.5,
+}
 
 
 @dataclasses.dataclass(frozen=True)

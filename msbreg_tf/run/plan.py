@@ -14,7 +14,14 @@ from msbreg_tf.run.config import Config
 from msbreg_tf.run.length import Length
 
 
-def describe(config: Config, source: Source, length: Length, model: MSBReg, replicas: int) -> str:
+def describe(
+    config: Config,
+    source: Source,
+    length: Length,
+    model: MSBReg,
+    replicas: int,
+    why_precision: str = "",
+) -> str:
     """The plan as text: data, steps, batch, learning rate, networks, decay, objective."""
     o, c = config.optimizer, config.objective
     objective = Objective(c)
@@ -50,7 +57,7 @@ def describe(config: Config, source: Source, length: Length, model: MSBReg, repl
         ),
         ("decayed", f"{_count(kernels)}: kernels, weight decay {o.weight_decay:g} and LARS"),
         ("not decayed", f"{_count(others)}: biases and norm layers"),
-        ("precision", keras.mixed_precision.global_policy().name),
+        ("precision", _precision(why_precision)),
         ("devices", _devices()),
     ]
     width = max(len(name) for name, _ in rows)
@@ -70,6 +77,11 @@ def _unused(objective: Objective) -> str:
     given, defaults = objective.settings.values(), type(objective.settings)().values()
     names = [f"--{name}" for name in objective.unused_weights() if given[name] != defaults[name]]
     return f" ({', '.join(names)} not used)" if names else ""
+
+
+def _precision(why: str) -> str:
+    name = keras.mixed_precision.global_policy().name
+    return f"{name}, by --mixed_precision=auto: {why}" if why else name
 
 
 def _devices() -> str:

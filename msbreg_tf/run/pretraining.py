@@ -22,12 +22,11 @@ from msbreg_tf.run.build import (
     build_augmentation,
     build_model,
     make_strategy,
-    precision_policy,
     saved_state,
 )
 from msbreg_tf.run.callbacks.guards import SaveCheckpoints, StopOnNonFinite
 from msbreg_tf.run.callbacks.logs import knn_data, log_callbacks
-from msbreg_tf.run.callbacks.monitors import duration
+from msbreg_tf.run.clock import duration
 from msbreg_tf.run.config import Config
 from msbreg_tf.run.determinism import reproducible_sums
 from msbreg_tf.run.facts import export_facts
@@ -35,6 +34,7 @@ from msbreg_tf.run.initial import InitialWeights
 from msbreg_tf.run.length import Length
 from msbreg_tf.run.next_steps import last_measured, next_commands
 from msbreg_tf.run.plan import describe
+from msbreg_tf.run.precision import choose_precision, in_force
 
 _WHY_NOT_LONGER = (
     "Learning rate and target follow a cosine over all epochs, so a longer run differs from its "
@@ -62,27 +62,19 @@ def train(config: Config) -> str:
             contextlib.closing(Workdir(config.run.workdir, holder=workers.is_chief))
         )
         stack.enter_context(reproducible_sums())
-        stack.enter_context(_precision(config.run.mixed_precision))
+        precision = choose_precision(
+            config.run.mixed_precision, workdir.recorded("precision"), config.run.cpu_devices
+        )
+        stack.enter_context(in_force(precision.policy))
         run = Run(config, workdir, workers)
         if workers.is_chief:
-            print(run.plan())
+            print(run.plan(precision.reason))
         with _readable_failures(workdir, workers):
             run.fit()
             export = run.export()
             if workers.is_chief:
                 print(run.summary(export))
             return export
-
-
-@contextlib.contextmanager
-def _precision(mixed: bool) -> Iterator[None]:
-    """Sets Keras's policy in the body, and the caller's afterwards."""
-    before = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy(precision_policy(mixed))
-    try:
-        yield
-    finally:
-        keras.mixed_precision.set_global_policy(before)
 
 
 class Run:
@@ -145,13 +137,12 @@ class Run:
             self.checkpoints.restore(first_step)
         return first_step
 
-    def plan(self) -> str:
-        """What is about to happen, in a few lines."""
+    def plan(self, why_precision: str = "") -> str:
+        """What is about to happen, in a few lines; why in this precision, if there is a reason."""
         replicas = self.strategy.num_replicas_in_sync
-        text = describe(self.config, self.source, self.length, self.model, replicas)
+        text = describe(self.config, self.source, self.length, self.model, replicas, why_precision)
         if self.initial is not None:
-            count = len(self.initial.weights)
-            text += f"\nThe encoder starts from {count} weights of {self.initial.path}."
+            text += f"\n{self.initial.plan()}"
         if self.first_step:
             text += f"\nContinuing from step {self.first_step:,} of {self.length.total_steps:,}."
         return text
@@ -210,11 +201,14 @@ class Run:
         if is_whole(folder):
             print(f"Finished already: the encoder of step {step:,} is in {folder}")
             return
+        facts = export_facts(self.config, self.source, step)
+        if self.initial is not None:
+            facts["initial weights"] = self.initial.facts()
         export_encoder(
             self.model.encoder,
             folder,
             image_size=self.config.data.image_size,
-            metadata=export_facts(self.config, self.source, step),
+            metadata=facts,
         )
         print(f"Exported the encoder of step {step:,} to {folder}")
 
@@ -236,6 +230,7 @@ class Run:
             batch_size=batch_size,
             num_views=self.config.objective.num_views,
             rows=self.workers.rows(batch_size),
+            reduction=self.augment.reduction,
             on_device=self.config.augment.augment_on == "device",
         )
         num_steps = self.length.total_steps if self.workers.count == 1 else None

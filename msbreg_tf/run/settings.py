@@ -1,11 +1,14 @@
 """Where and how a run works, as settings. Nothing here imports TensorFlow."""
 
 import dataclasses
-from typing import Optional
+from typing import Optional, Union
 
 from msbreg_tf.settings import Settings, setting
 
-LOGGING = ("log_every", "knn_every", "knn_train_split", "knn_test_split", "knn_images")
+LOGGING = (
+    *("log_every", "knn_every", "knn_train_split", "knn_test_split", "knn_images"),
+    *("quality_every", "quality_images"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,15 +26,19 @@ class RunSettings(Settings):
     )
     init_from: Optional[str] = setting(
         None,
-        "Export whose weights the encoder starts from, instead of random ones: export/<step> of a "
-        "run of the same encoder. The heads start anew; the target starts equal to the online "
-        "network.",
+        "What the encoder starts from, instead of random weights: export/<step> of a run of the "
+        "same encoder, or a file of weights: .safetensors, .pth or .pt of torchvision's or timm's "
+        "ResNet-18 or 50, .keras or .npz of ours. The heads start anew; the target starts equal to "
+        "the online network.",
         changes_result=False,
     )
-    mixed_precision: bool = setting(
+    mixed_precision: Union[bool, str] = setting(
         False,
         "Compute in 16 bits, losses and weights in 32: float16 with loss scaling on GPUs, bfloat16 "
-        "on CPUs.",
+        "on CPUs. 'auto' takes what this machine has instructions for: bfloat16 on GPUs from "
+        "compute capability 8 on and on CPUs with AMX or AVX512-BF16, float16 on GPUs of 7, "
+        "float32 elsewhere; a run that is continued keeps what it began with.",
+        also=("auto",),
     )
     strategy: str = setting(
         "auto",
@@ -85,4 +92,19 @@ class RunSettings(Settings):
     )
     knn_test_split: str = setting(
         "test", "Labelled split that k-NN classifies.", changes_result=False
+    )
+    quality_every: int = setting(
+        0,
+        "How often label-free measures of quality are taken during training, of views of the first "
+        "training images: RankMe, LiDAR and others (docs/watching.md); 0 is never.",
+        unit="epochs",
+        low=0,
+        changes_result=False,
+    )
+    quality_images: int = setting(
+        1024,
+        "Training images that the label-free measures are taken of, at most; their views are held "
+        "in memory.",
+        low=8,
+        changes_result=False,
     )

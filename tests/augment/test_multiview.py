@@ -5,7 +5,8 @@ import tensorflow as tf
 from msbreg_tf.augment import resample as geometry
 from msbreg_tf.augment.draws import image_draws
 from msbreg_tf.augment.multiview import MultiViewAugmentation
-from msbreg_tf.augment.operations.table import num_draws
+from msbreg_tf.augment.operations import crop
+from msbreg_tf.augment.operations.table import num_draws, only, uniforms_of
 from msbreg_tf.augment.settings import AugmentSettings
 from msbreg_tf.data.sources.sample import load_sample
 
@@ -321,3 +322,34 @@ def test_impossible_inputs(layer, images):
         layer({"images": images, "keypoints": np.zeros([6, 1, 2])})
     with pytest.raises(ValueError, match="ragged"):
         layer(tf.RaggedTensor.from_tensor(images))
+
+
+@pytest.mark.parametrize(("side", "crop_area"), [(32, 0.08), (16, 0.3)])
+def test_how_small_an_image_may_be_decoded(side, crop_area):
+    """By hand: no crop of the image has fewer pixels than its view, and twice as small, one has."""
+    layer = MultiViewAugmentation(
+        AugmentSettings(crop_area_min=crop_area), num_views=2, image_size=side
+    )
+    for index in range(20):
+        draws = image_draws(tf.constant([3, 4]), tf.constant(index, tf.int64), 2)
+        boxes = crop.crop_boxes(layer.settings, uniforms_of("crop", draws[None]), 300.0, 400.0)
+        smallest = float(tf.reduce_min(tf.stack(boxes[2:])))
+        found = int(layer.reduction(draws, tf.constant(300), tf.constant(400)))
+        assert found == max(1, int(smallest // side))
+
+
+def test_views_of_an_image_that_was_decoded_smaller():
+    """The crops are those that the stored size gives, of half as many pixels in either axis."""
+    y, x = np.mgrid[:201, :301]
+    whole = np.stack([60 + 50 * np.sin(x / 30), 120 + 50 * np.cos(y / 25), (x + y) / 3], axis=-1)
+    padded = np.pad(whole, ((0, 1), (0, 1), (0, 0)), mode="edge")  # as the JPEG library does
+    half = padded.reshape(101, 2, 151, 2, 3).mean(axis=(1, 3))
+    layer = MultiViewAugmentation(only("crop", "flip"), num_views=6, image_size=24)
+    draws = image_draws(tf.constant([1, 2]), tf.constant(0, tf.int64), 6)[tf.newaxis]
+    expected = layer({"images": tf.constant(whole[None], tf.float32), "draws": draws})["images"]
+    batch = {"images": tf.constant(half[None], tf.float32), "draws": draws}
+    found = layer({**batch, "stored_size": tf.constant([[201, 301]])})["images"]
+    difference = np.abs(found.numpy().astype(float) - expected.numpy())
+    assert difference.mean() < 0.5
+    without = layer(batch)["images"]
+    assert np.abs(without.numpy().astype(float) - expected.numpy()).mean() > 2 * difference.mean()

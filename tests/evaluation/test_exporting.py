@@ -14,8 +14,11 @@ from tensorflow import keras
 from msbreg_tf.data.images.decoding import decode_any
 from msbreg_tf.data.images.resizing import resize_and_crop
 from msbreg_tf.errors import RunFailedError
+from msbreg_tf.evaluation import exporting
 from msbreg_tf.evaluation.exporting import export_classifier, export_encoder
 from msbreg_tf.evaluation.features.exported import load_encoder
+from msbreg_tf.evaluation.serving import messages
+from msbreg_tf.evaluation.serving.warmup import RECORD, replay_warmup, write_warmup
 from msbreg_tf.networks.resnet import build_resnet
 
 SIZE = 16
@@ -66,6 +69,20 @@ def test_serve_bytes_decodes_png_and_jpeg_of_any_size(export):
         image = resize_and_crop(decode_any(contents), SIZE)
         alone = loaded.signatures["serving_default"](image=tf.cast(image, tf.float32)[None])
         np.testing.assert_allclose(row, alone["embedding"][0], atol=1e-5)
+
+
+def test_an_image_that_can_not_be_decoded_fails_no_other(export):
+    """So that the clients whose images a server merges into one batch do not depend on another."""
+    serve = tf.saved_model.load(export).signatures["serve_bytes"]
+    good = [tf.io.encode_png(pixels(1)[0]).numpy(), tf.io.encode_jpeg(pixels(1, 40, 24)[0]).numpy()]
+    clean = serve(image_bytes=tf.constant(good))
+    assert clean["valid"].numpy().tolist() == [True, True]
+    bad = [good[0][:60], b"", b"text", good[1][:200], b"GIF89a", b"BM", b"\xff\xd8\xff"]
+    found = serve(image_bytes=tf.constant([bad[0], good[0], *bad[1:], good[1]]))
+    valid = [False, True, *[False] * 6, True]
+    assert found["valid"].numpy().tolist() == valid
+    np.testing.assert_allclose(found["embedding"][1::7], clean["embedding"], rtol=1e-4, atol=1e-5)
+    assert np.isnan(found["embedding"].numpy()[~np.array(valid)]).all()
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (33, 47), (17, 90), (8, 8), (16, 31)])
@@ -192,6 +209,29 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(encoder, tmp_path, monkeypat
     with pytest.raises(RunFailedError, match=r"No space left on device.*Make room") as caught:
         export_encoder(encoder, str(tmp_path / "1"), image_size=SIZE, metadata={})
     assert "\n" not in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_export_carries_two_small_requests_that_it_answers(export):
+    assert os.path.getsize(os.path.join(export, RECORD)) < 2000
+    assert replay_warmup(export) == 2
+
+
+def test_warm_up_requests_are_run_before_an_export_gets_its_name(encoder, tmp_path, monkeypatch):
+    def write_another(folder, size):
+        log = messages.PredictionLog()
+        log.predict_log.request.model_spec.signature_name = "serve_bytes"
+        value = tf.make_tensor_proto([b"no image"]).SerializeToString()
+        log.predict_log.request.inputs.add(key="image_bytes", value=value)
+        write_warmup(folder, size)
+        with tf.io.TFRecordWriter(os.path.join(folder, RECORD)) as file:
+            file.write(log.SerializeToString())
+
+    monkeypatch.setattr(exporting, "replay_warmup", replay_warmup)
+    monkeypatch.setattr(exporting, "write_warmup", write_another)
+    expected = r"its own warm-up request \(serve_bytes gives embedding that is not finite\)"
+    with pytest.raises(RunFailedError, match=expected):
+        export_encoder(encoder, str(tmp_path / "2"), image_size=SIZE, metadata={})
     assert os.listdir(tmp_path) == []
 
 

@@ -47,6 +47,24 @@ def test_other_settings_and_facts_are_refused_with_the_difference(begun):
     assert (begun / "run.json").read_text() == before
 
 
+def test_facts_of_a_run_that_can_be_continued_and_of_no_other(begun, tmp_path_factory):
+    def recorded(path, fact="images"):
+        folder = Workdir(str(path))
+        try:
+            return folder.recorded(fact)
+        finally:
+            folder.close()
+
+    assert recorded(begun) == "sample"
+    assert recorded(begun, "precision") is None
+    (begun / "run.json").write_text("{")
+    assert recorded(begun) is None  # `claim` says what is wrong with it
+    nothing_saved = tmp_path_factory.mktemp("fresh")
+    assert recorded(nothing_saved) is None
+    claim(nothing_saved)
+    assert recorded(nothing_saved) is None
+
+
 def test_many_differences_stay_a_line(begun):
     with pytest.raises(ValueError, match="--k: None there, 1 now; and 7 more") as error:
         claim(begun, SETTINGS | dict.fromkeys("fghijklmnopqr", 1))

@@ -136,6 +136,7 @@ def test_regularizers_act_where_they_are_told():
     [
         EVERY_TERM,
         {**EVERY_TERM, "singular_value_form": "squares"},
+        {**EVERY_TERM, "singular_value_form": "log_det", "centroid": "unit"},
         {"method": "byol_uniform", "num_views": 2},
     ],
 )

@@ -21,6 +21,9 @@ TERMS = {
     "next_view",
     "singular_value",
     "singular_value_squares",
+    "singular_value_log_det",
+    "centroid_unit",
+    "centroid_unit_others",
     "brownian",
     "uniformity",
 }
@@ -79,7 +82,8 @@ def test_singular_values_of_each_replica_alone_are_seen(reference, mirrored, mon
     monkeypatch.setattr(replicas, "gather_rows", lambda rows: rows)
     failures = broken(reference, record(mirrored))
     terms = at_first_step(failures) & TERMS
-    assert terms == {"singular_value", "singular_value_squares", "uniformity"}
+    forms = {"singular_value", "singular_value_squares", "singular_value_log_det"}
+    assert terms == {*forms, "uniformity"}
 
 
 @pytest.mark.slow

@@ -269,7 +269,7 @@ def test_sigint_in_this_process_gives_the_handlers_back(tmp_path):
     "changes",
     [
         {"mixed_precision": True},
-        {"strategy": "mirrored", "augment_on": "device"},
+        {"strategy": "mirrored", "augment_on": "device", "momentum_form": "torch"},
         {"norm": "layer", "method": "byol_uniform"},
         {"norm": "group_ws", "method": "batch_repetition", "num_views": 3, "accumulate_steps": 2},
     ],

@@ -31,7 +31,16 @@ def runs(tmp_path):
 
 @pytest.fixture
 def run_main(run_command):
-    def main(*runs, metric=None, where=(), published=True, over_seeds=False, wide=False):
+    def main(
+        *runs,
+        metric=None,
+        where=(),
+        published=True,
+        over_seeds=False,
+        wide=False,
+        rank_by=None,
+        correlations=False,
+    ):
         return run_command(
             compare.COMMAND,
             runs=tuple(map(str, runs)),
@@ -40,6 +49,8 @@ def run_main(run_command):
             published=published,
             over_seeds=over_seeds,
             wide=wide,
+            rank_by=rank_by,
+            correlations=correlations,
         )
 
     return main
@@ -114,3 +125,37 @@ def test_the_command(runs):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[1] == "byol          40.00"
+
+
+def test_rank_by_puts_the_best_run_first(run_main, runs):
+    for name, value in (("byol", 7.0), ("msbreg", 3.0)):
+        add(runs / name, value, "LiDAR", name="geometry", k=None)
+
+    def first_names(**given):
+        lines = run_main(runs / "*", wide=True, published=False, **given).splitlines()
+        return [line.split()[0] for line in lines[1:3]]
+
+    assert first_names() == ["byol", "msbreg"]
+    assert first_names(rank_by="lidar") == ["byol", "msbreg"]
+    assert first_names(rank_by="top1", where=["k=20"]) == ["msbreg", "byol"]
+    with pytest.raises(
+        ValueError, match=r"--rank_by=top-1 %: measured by 2 unlike protocols: k is"
+    ):
+        run_main(runs / "*", rank_by="top-1 %")
+    with pytest.raises(
+        ValueError, match=r"--rank_by=rankme: not measured\. There are: top-1 %, Li"
+    ):
+        run_main(runs / "*", rank_by="rankme")
+
+
+def test_correlations_are_shown_with_n(run_main, runs):
+    assert "No rank correlations: they need" in run_main(runs / "*", correlations=True)
+    for name, value, lidar in (("byol", 0, 3.0), ("msbreg", 0, 4.0), ("third", 9.0, 1.0)):
+        (runs / name).mkdir(exist_ok=True)
+        if value:
+            add(runs / name, value)
+        add(runs / name, lidar, "LiDAR", name="geometry", k=None)
+    printed = run_main(runs / "*", correlations=True)
+    (line,) = [line for line in printed.splitlines() if line.startswith("geometry LiDAR  ")]
+    assert "+1.00 (n = 3)" in line  # 9, 40 and 50 % in the order of 1, 3 and 4
+    assert "– (n = 2)" in line  # of k=200

@@ -12,6 +12,7 @@ from msbreg_tf.data.pipeline.seeds import order_seed, views_seed
 from msbreg_tf.data.settings import DataSettings
 from msbreg_tf.data.sources.table import open_source
 from msbreg_tf.evaluation.features.exported import load_encoder
+from msbreg_tf.evaluation.quality import MEASURES, measure_quality
 from tests.evaluation.exports import save_tiny
 
 
@@ -70,6 +71,13 @@ def test_values_are_those_of_the_views_features(measured):
         share = singular / singular.sum()
         assert value[name] == pytest.approx(np.exp(-np.sum(share * np.log(share))), rel=1e-5)
     assert lines["alignment"]["details"]["collapse"] == "none"
+    quality = measure_quality(features)
+    assert len(quality) == 6
+    for name, expected in quality.items():
+        line = lines[MEASURES[name].metric]
+        assert line["value"] == pytest.approx(expected, rel=1e-4), name
+        assert line["protocol"]["features"] == "pooled, before the projector"
+        assert MEASURES[name].metric in line["protocol"]["quality"]
 
 
 def test_the_protocol_tells_how(measured):

@@ -1,7 +1,10 @@
 """Settings of the tools: each one, at a value that is not its default, where it must arrive."""
 
+import importlib.util
 import json
 import pathlib
+import sys
+import types
 from typing import ClassVar
 
 import numpy as np
@@ -11,14 +14,18 @@ from tensorflow.data.experimental import service
 
 from msbreg_tf.augment.draws import image_draws
 from msbreg_tf.augment.multiview import MultiViewAugmentation
-from msbreg_tf.commands import cli, data_service, embed, evaluate
+from msbreg_tf.commands import cli, convert, data_service, embed, evaluate
 from msbreg_tf.data.labelled import epochs as labelled_epochs
 from msbreg_tf.data.pipeline.seeds import order_seed, views_seed
 from msbreg_tf.data.settings import DataSettings
 from msbreg_tf.data.sources.table import labelled_splits, open_source
+from msbreg_tf.evaluation import features
+from msbreg_tf.evaluation.conversion.table import TARGETS
+from msbreg_tf.evaluation.conversion.target import Bar, Target
 from msbreg_tf.evaluation.features import exported
 from msbreg_tf.evaluation.features.cache import split_features
 from msbreg_tf.evaluation.finetune import model as finetune_model
+from msbreg_tf.evaluation.finetune import part as finetune_part
 from msbreg_tf.evaluation.finetune import training
 from msbreg_tf.evaluation.finetune.settings import FineTuneSettings
 from msbreg_tf.evaluation.knn import knn_accuracy
@@ -27,12 +34,15 @@ from msbreg_tf.evaluation.linear.settings import LinearSettings
 from msbreg_tf.evaluation.protocols import geometry
 from msbreg_tf.evaluation.results.log import read_results
 from msbreg_tf.evaluation.rows import unit_rows
+from msbreg_tf.evaluation.serving import client
+from msbreg_tf.evaluation.serving.settings import ServerSettings
 from msbreg_tf.evaluation.spectrum import alignment
 from msbreg_tf.evaluation.svm import machines
 from tests.commands import COMMANDS
 from tests.data.labelled.tiny_voc import TinyVoc
 from tests.evaluation.exports import save_tiny
 from tests.evaluation.keras_exports import save_keras_tiny
+from tests.tools import test_finetune_compare as comparison
 
 
 @pytest.fixture(scope="module")
@@ -277,6 +287,96 @@ def test_embedding_settings_arrive(run_command, photos, foreign, tmp_path, monke
     assert len(np.load(output)["paths"]) == 12
 
 
+def test_conversion_settings_arrive_at_a_new_format(
+    run_command, photos, foreign, tmp_path, monkeypatch
+):
+    seen = {}
+
+    def write(job, path):
+        seen["squares"], seen["precision"] = job.samples.squares, job.precision
+        pathlib.Path(path).write_bytes(b"toy")
+
+    def load(path):
+        assert pathlib.Path(path).read_bytes() == b"toy"
+        return exported.load_encoder(foreign).embed
+
+    def cost(embed, run, size, count):
+        seen["knn"] = (size, count)
+        return {"k": 1, "export_top1": 1, "file_top1": 2, "train_images": 3, "test_images": 4}
+
+    bars = {"float32": Bar(0, -1), "int8": Bar(1e-6, 0.99)}
+    toy = Target(
+        "Toy", ".toy", "a toy", bars, {}, "", write, load, lambda job: {"note": "of a toy"},
+        measures_knn=lambda precision: precision == "int8",
+    )  # fmt: skip
+    monkeypatch.setitem(TARGETS, "toy", toy)
+    monkeypatch.setattr("msbreg_tf.evaluation.conversion.convert.knn_cost", cost)
+    output = tmp_path / "made" / "a.toy"
+    printed = run_command(
+        convert.COMMAND, saved_model=foreign, to="toy", output=str(output), precision="int8",
+        data_dir=f"{photos}/many", images=5, knn_images=123,
+    )  # fmt: skip
+    assert output.read_bytes() == b"toy"
+    assert seen["squares"].shape == (5, 224, 224, 3)  # the export does not say its size
+    assert (seen["precision"], seen["knn"]) == ("int8", (224, 123))
+    card = json.loads(output.with_name("a.toy.json").read_text())
+    assert card["order"]["export"] == exported.load_encoder(foreign).fingerprint
+    assert card["verified"]["from"] == f"{photos}/many"
+    assert [20, 24] in card["verified"]["sizes"]
+    assert "Note: of a toy" in printed
+
+
+def test_server_settings_arrive(run_command, photos, tmp_path, monkeypatch):
+    seen = []
+
+    class Served:
+        identity: ClassVar[dict] = {"served": "m", "version": 2}
+
+        def __init__(self, address, settings):
+            seen.append((address.model, address.version, settings))
+
+        def embed(self, batches):
+            for batch in batches:
+                yield np.ones([len(batch), 3], np.float32), np.ones([len(batch)], bool)
+
+        def close(self):
+            seen.append("closed")
+
+    monkeypatch.setattr(client, "ServedEncoder", Served)
+    given = {"server_requests": 3, "server_timeout": 4.0, "server_retries": 5}
+    given["server"] = "grpc://host:8500/m/2"
+    output = str(tmp_path / "o.npz")
+    run_command(embed.COMMAND, **given, data_dir=f"{photos}/few", output=output)
+    assert seen == [("m", 2, ServerSettings(**given)), "closed"]
+    assert np.load(output)["embeddings"].shape == (12, 3)
+
+
+def test_parts_and_engine_arrive(run_command, photos, foreign, tmp_path, monkeypatch):
+    given = {"saved_model": foreign, "data_dir": f"{photos}/few", "image_size": 16}
+    output = tmp_path / "out.npz"
+    for number in (1, 2):
+        run_command(embed.COMMAND, **given, output=str(output), shard=f"{number}/2")
+        assert len(np.load(tmp_path / f"out.shard-{number}-of-2.npz")["paths"]) == 6
+    run_command(embed.COMMAND, merge=True, output=str(output))
+    assert len(np.load(output)["paths"]) == 12
+    seen = []
+
+    def fill(handler, paths, store, arguments, size):
+        seen.append((handler, len(paths), arguments, size))
+        store.write(0, features=np.ones([12, size], np.float32), good=np.ones([12], bool))
+        return np.ones([12], bool)
+
+    beam = types.SimpleNamespace(ExportHandler=lambda *settings: settings, fill_by_beam=fill)
+    monkeypatch.setitem(sys.modules, "msbreg_tf.evaluation.features.beam", beam)
+    monkeypatch.setattr(features, "beam", beam, raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    run_command(
+        embed.COMMAND, **given, output=str(tmp_path / "beam.npz"), engine="beam", batch_size=5,
+        beam_args="--runner=FlinkRunner", max_megapixels=3.0,
+    )  # fmt: skip
+    assert seen == [((foreign, 16, 3.0, 5), 12, "--runner=FlinkRunner", 5)]
+
+
 class Server:
     """Stands in for a server of the tf.data service and keeps its configuration."""
 
@@ -360,13 +460,13 @@ def test_max_megapixels_reaches_voc(run_command, tmp_path):
 @pytest.mark.parametrize("start", ["probe", "random"])
 def test_start_reaches_the_classifier(run_command, photos, tmp_path, monkeypatch, start):
     seen = []
-    fine_tune = training.fine_tune
+    fine_tune = finetune_part.fine_tune
 
     def spy(*arguments, **others):
         seen.append(others["start"])
         return fine_tune(*arguments, **others)
 
-    monkeypatch.setattr(training, "fine_tune", spy)
+    monkeypatch.setattr(finetune_part, "fine_tune", spy)
     export = save_keras_tiny(tmp_path / "run" / "export" / "5")
     run_command(
         evaluate.command("finetune"), saved_model=export, dataset="folder", data_dir=photos,
@@ -390,6 +490,7 @@ ELSEWHERE = {  # whose settings have tests of their own
     "tools.parity": "tests/run/test_parity.py",
     "tools.preview_views": "tests/tools/test_preview_views.py",
     "tools.quickstart": "tests/test_wiring*.py",
+    "tools.sweep": "tests/tools/test_sweep.py",
 }
 EXPORT = ("saved_model", "image_size", "dataset", "test_split", "data_dir")
 WIRED = {
@@ -414,6 +515,9 @@ WIRED = {
     "tools.finetune": {
         LARGE: ("max_megapixels",),
         test_start_reaches_the_classifier: ("start",),
+        comparison.test_the_same_labels_from_several_starts: (
+            "compare", "fractions", "seeds", "picture",
+        ),
         SHARED: ("results", "run_name", "image_size"),
         test_fine_tuning_settings_arrive: (
             "saved_model", "dataset", "data_dir", "train_split", "test_split", "workdir",
@@ -429,6 +533,15 @@ WIRED = {
         LARGE: ("max_megapixels",),
         test_embedding_settings_arrive: (
             "saved_model", "image_size", "batch_size", "data_dir", "output",
+        ),
+        test_server_settings_arrive: (
+            "server", "server_requests", "server_timeout", "server_retries",
+        ),
+        test_parts_and_engine_arrive: ("shard", "merge", "engine", "beam_args"),
+    },
+    "tools.convert": {
+        test_conversion_settings_arrive_at_a_new_format: (
+            "saved_model", "to", "output", "precision", "data_dir", "images", "knn_images",
         ),
     },
     "tools.data_service": {

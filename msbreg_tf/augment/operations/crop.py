@@ -55,3 +55,17 @@ def crop_boxes(
     starts = tf.where(found, integer_below(free + 1, place), tf.floor(free / 2))
     top, left = tf.unstack(starts)
     return top, left, crop_height, crop_width
+
+
+def possible_reduction(height: tf.Tensor, width: tf.Tensor, size: int) -> tf.Tensor:
+    """How many times smaller an image may be such that no crop has fewer pixels than its view.
+
+    Args:
+      height, width: of an image's crops in pixels, float32 [B, K].
+      size: side S of the views.
+
+    Returns:
+      int32 [B], at least 1.
+    """
+    smallest = tf.reduce_min(tf.minimum(height, width), axis=-1)
+    return tf.maximum(tf.cast(smallest, tf.int32) // size, 1)

@@ -75,23 +75,22 @@ def _matrices(shape: tf.Tensor, size: int) -> list[tuple[tf.Tensor, tf.Tensor]]:
 def _matrix(length: tf.Tensor, resized: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
     """The central `size` rows of the matrix that resizes `length` pixels to `resized`.
 
-    Output pixel s lies at c = (s + ½) · length / resized and is the mean of the pixels under a
-    triangle of half-width max(1, length / resized) around c.
+    Output pixel s lies at c = (s + ½ + (resized − size) // 2) · length / resized and is the mean of
+    the pixels under a triangle of half-width max(1, length / resized) around c.
 
     Returns:
       int32 scalar and float32 [S, pixels]: the first pixel that counts, and the weights from it on.
     """
     scale = tf.cast(length, tf.float32) / tf.cast(resized, tf.float32)
     reach = tf.maximum(scale, 1.0)
-    centres = (tf.range(size, dtype=tf.float32) + 0.5) * scale
-    # The window's place in whole and broken pixels apart: as one float32 it would lose precision.
-    offset = tf.cast((resized - size) // 2, tf.float64) * tf.cast(length, tf.float64)
-    offset = offset / tf.cast(resized, tf.float64)
-    low = tf.cast(tf.floor(offset), tf.int32)
-    centres += tf.cast(offset - tf.floor(offset), tf.float32)  # from `low` on
-    margin = tf.cast(tf.math.ceil(reach), tf.int32) + 1
-    first = tf.maximum(low - margin, 0)
-    last = tf.cast(tf.math.ceil(scale * size), tf.int32) + 1 + margin + low
-    pixels = tf.cast(tf.range(first, tf.minimum(last, length)) - low, tf.float32) + 0.5
+    # Counted from the middle pixel, where float32 is exact enough for sides of any length: no
+    # float64 and no int64, which TFLite cannot divide.
+    middle, half = length // 2, tf.cast(length % 2, tf.float32) / 2
+    odd = tf.cast((resized - size) % 2, tf.float32)
+    centres = (tf.range(size, dtype=tf.float32) + (1 - size - odd) / 2) * scale + half
+    low = tf.cast(tf.floor(centres[0] - reach), tf.int32) - 1
+    high = tf.cast(tf.math.ceil(centres[-1] + reach), tf.int32) + 1
+    first, last = tf.maximum(low, -middle), tf.minimum(high, length - middle)
+    pixels = tf.cast(tf.range(first, last), tf.float32) + 0.5
     weights = tf.nn.relu(1 - tf.abs(pixels - centres[:, tf.newaxis]) / reach)
-    return first, weights / tf.reduce_sum(weights, axis=1, keepdims=True)
+    return first + middle, weights / tf.reduce_sum(weights, axis=1, keepdims=True)

@@ -1,6 +1,7 @@
 """From a source of images to batches of views, such that step t depends on (seed, t) alone."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Optional
 
@@ -33,6 +34,9 @@ class ViewPlan:
       num_views: views K of an image.
       rows: first row and end of the part of each batch that is wanted; without it, all N. Images
         of other rows are neither decoded nor augmented.
+      reduction: (draws float32 [K, NUM_DRAWS], height, width) → how many times smaller an image of
+        this size may be decoded for these views; `augment` then also gets its "stored_size".
+        Without it, all are decoded as they are stored.
       on_device: leave to the training step what can wait for it: batches are then what
         `augment.finish_views` takes: images and their draws or, where sizes differ, what
         `augment.resample_on_host` made of them.
@@ -44,6 +48,7 @@ class ViewPlan:
     batch_size: int = 512
     num_views: int = 4
     rows: Optional[tuple[int, int]] = None
+    reduction: Optional[Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]] = None
     on_device: bool = False
 
     @property
@@ -126,7 +131,11 @@ def batches_of(records: tf.data.Dataset, plan: ViewPlan) -> tf.data.Dataset:
         index, stored = record
         epoch_views = views_seed(plan.seed, position // images_per_epoch)
         draws = image_draws(epoch_views, index, plan.num_views)
-        return {"images": source.decode(stored), "draws": draws}
+        if plan.reduction is None or source.image_shape is not None:
+            return {"images": source.decode(stored), "draws": draws}
+        reduce = functools.partial(plan.reduction, draws)
+        image, stored_size = source.decode_reduced(stored, reduce)
+        return {"images": image, "draws": draws, "stored_size": stored_size}
 
     if source.image_shape is None:  # images of different sizes do not stack
         of_batch = augment.resample_on_host if plan.on_device else _images_of(augment)

@@ -13,7 +13,12 @@ from typing import Optional
 import numpy as np
 import tensorflow as tf
 
-from msbreg_tf.data.images.decoding import is_decoded_in_graph, is_image, read_and_decode
+from msbreg_tf.data.images.decoding import (
+    decode_reduced,
+    is_decoded_in_graph,
+    is_image,
+    read_and_decode,
+)
 from msbreg_tf.data.settings import MEGAPIXELS, DataSettings
 from msbreg_tf.data.sources.records import LabelledRecords, records_of_files
 from msbreg_tf.data.sources.source import Source, permutation
@@ -134,6 +139,20 @@ class FolderSource(Source):
         return indices.map(lambda index: (index, tf.gather(self._paths, index)))
 
     def decode(self, record):
+        image = self._first_that_works(record, read_and_decode)
+        image.set_shape([None, None, 3])
+        return image
+
+    def decode_reduced(self, record, reduce):
+        def attempt(path, megapixels):
+            return decode_reduced(tf.io.read_file(path), reduce, megapixels)
+
+        image, size = self._first_that_works(record, attempt)
+        image.set_shape([None, None, 3])
+        return image, size
+
+    def _first_that_works(self, record, decode):
+        """What `decode` makes of a path and the limit of megapixels."""
         chosen = tf.strings.to_hash_bucket_fast(record, self.num_images)
         another = tf.gather(self._paths, chosen)
         candidates = tf.stack([record, another, self._good_path])
@@ -142,12 +161,10 @@ class FolderSource(Source):
 
         def attempt(path, failed):
             with tf.control_dependencies([self._report(failed)]):
-                return read_and_decode(tf.strings.join([self._root, path]), self._megapixels)
+                return decode(tf.strings.join([self._root, path]), self._megapixels)
 
         attempts = tf.data.Dataset.from_tensor_slices((candidates, failed_before)).map(attempt)
-        image = attempts.ignore_errors().take(1).get_single_element()
-        image.set_shape([None, None, 3])
-        return image
+        return attempts.ignore_errors().take(1).get_single_element()
 
     def records_in_memory(self):
         return self._paths

@@ -11,6 +11,8 @@ from typing import Optional, Union
 import numpy as np
 import tensorflow as tf
 
+from msbreg_tf.data.images.decoding import Reduce
+
 
 class Source(abc.ABC):
     """Images without labels, in a reproducible order.
@@ -42,6 +44,15 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def decode(self, record: tf.Tensor) -> tf.Tensor:
         """Turns a record into uint8 [H, W, 3] with graph operations only."""
+
+    def decode_reduced(self, record: tf.Tensor, reduce: Reduce) -> tuple[tf.Tensor, tf.Tensor]:
+        """As `decode`, but smaller where that costs less and `reduce` allows it.
+
+        Returns:
+          uint8 [H, W, 3], and the size of the whole image, int32 [2].
+        """
+        image = self.decode(record)
+        return image, tf.shape(image)[:2]
 
     @abc.abstractmethod
     def records_in_memory(self) -> tf.Tensor:
@@ -82,6 +93,7 @@ class MemorySource(Source):
         decode: Callable[[tf.Tensor], tf.Tensor],
         image_shape: Optional[tuple[int, int]] = None,
         read_again: Optional[Callable[[], tf.Tensor]] = None,
+        reduced: Optional[Callable[[tf.Tensor, Reduce], tuple[tf.Tensor, tf.Tensor]]] = None,
     ):
         """Holds `records`.
 
@@ -92,10 +104,12 @@ class MemorySource(Source):
           image_shape: (H, W) if all images have the same.
           read_again: reads `records` from files, with graph operations only. Without it, other
             machines receive the records themselves, of less than 2 GiB.
+          reduced: what `decode_reduced` shall do.
         """
         self.name = name
         self.image_shape = image_shape
         self._decode = decode
+        self._reduced = reduced or super().decode_reduced
         self._read_again = read_again
         # tf.data runs on the CPU; without this, pixels would lie on a GPU and move for every image.
         with tf.device("CPU"):
@@ -109,6 +123,9 @@ class MemorySource(Source):
 
     def decode(self, record):
         return self._decode(record)
+
+    def decode_reduced(self, record, reduce):
+        return self._reduced(record, reduce)
 
     def records_in_memory(self):
         return self._records

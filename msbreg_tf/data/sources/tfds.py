@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from msbreg_tf.data.images.decoding import decode_any
+from msbreg_tf.data.images.decoding import decode_any, decode_reduced
 from msbreg_tf.data.settings import MIB, DataSettings
 from msbreg_tf.data.sources.records import LabelledRecords, digest_of_pixels
 from msbreg_tf.data.sources.source import MemorySource, Source
@@ -34,6 +34,7 @@ class StreamSource(Source):
         shuffle_buffer: int,
         image_shape: Optional[tuple[int, int]],
         decode=decode_any,
+        reduced=decode_reduced,
     ):
         """Keeps the stream.
 
@@ -51,6 +52,7 @@ class StreamSource(Source):
         self._records = records.enumerate()
         self._buffer = shuffle_buffer
         self._decode = decode
+        self._reduced = reduced
 
     def ordered(self, seed, first=0):
         start = tf.random.stateless_uniform(
@@ -71,6 +73,9 @@ class StreamSource(Source):
 
     def decode(self, record):
         return tf.ensure_shape(self._decode(record), [*(self.image_shape or (None, None)), 3])
+
+    def decode_reduced(self, record, reduce):
+        return self._reduced(record, reduce)
 
     def records_in_memory(self):
         raise ValueError(
@@ -116,6 +121,7 @@ def source_of_records(
     height, width, _ = builder.info.features["image"].shape
     shape = None if None in (height, width) else (height, width)
     decode = functools.partial(_decode, shape=shape, megapixels=settings.max_megapixels)
+    reduced = functools.partial(decode_reduced, megapixels=settings.max_megapixels)
     if held is not None:
         return MemorySource(
             name,
@@ -123,10 +129,17 @@ def source_of_records(
             decode,
             shape,
             read_again=lambda: records.batch(count, drop_remainder=True).get_single_element(),
+            reduced=reduced,
         )
     if files is not None:
-        return MemorySource(name, files.places, lambda place: decode(files.image(place)), shape)
-    return StreamSource(name, records, count, settings.shuffle_buffer, shape, decode)
+        return MemorySource(
+            name,
+            files.places,
+            lambda place: decode(files.image(place)),
+            shape,
+            reduced=lambda place, reduce: reduced(files.image(place), reduce),
+        )
+    return StreamSource(name, records, count, settings.shuffle_buffer, shape, decode, reduced)
 
 
 def name_of_split(builder: tfds.core.DatasetBuilder, split: str) -> str:

@@ -1,7 +1,6 @@
 """Embedding many images in blocks that survive an interruption."""
 
 import hashlib
-import io
 import json
 import os
 import pathlib
@@ -13,13 +12,13 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from msbreg_tf.errors import note
+from msbreg_tf.evaluation.features.block_files import BLOCK, Arrays, BlockFiles
 from msbreg_tf.files import lock
-from msbreg_tf.files.whole import WRITING, write_text_whole, write_whole
+from msbreg_tf.files.whole import WRITING, write_text_whole
 
-_CHECKSUM_BYTES = 32
 _JOB = "job.json"
-_BLOCK = ".block"
-Arrays = dict[str, np.ndarray]
+BLOCK_SIZE = 2048  # images
+Rows = tuple[np.ndarray, np.ndarray]  # features of the good images, and which these are
 
 
 class BlockStore:
@@ -71,20 +70,7 @@ class BlockStore:
             return self._memory[number]
         if self._folder is None:
             return None
-        path = self._path(number)
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            note(f"{path}: can't be read ({error.strerror}); computing it again.")
-            return None
-        checksum, payload = content[:_CHECKSUM_BYTES], content[_CHECKSUM_BYTES:]
-        if checksum != self._checksum(number, payload):
-            note(f"{path} is damaged; computing it again.")
-            return None
-        with np.load(io.BytesIO(payload)) as arrays:
-            return dict(arrays)
+        return self.files().read(number)
 
     def write(self, number: int, **arrays: np.ndarray) -> None:
         """Keeps a block, whole or not at all.
@@ -93,16 +79,16 @@ class BlockStore:
           OSError: it can't be written, and the folder isn't optional.
         """
         if self._folder is not None:
-            buffer = io.BytesIO()
-            np.savez(buffer, **arrays)
-            payload = buffer.getvalue()
-            content = self._checksum(number, payload) + payload
             try:
-                write_whole(self._path(number), lambda file: file.write(content))
+                self.files().write(number, **arrays)
                 return
             except OSError as error:
                 self._do_without(error)
         self._memory[number] = arrays
+
+    def files(self) -> BlockFiles:
+        """The files of a store in a folder; another process may write them, too."""
+        return BlockFiles(str(self._folder), self._key)
 
     def delete(self) -> None:
         """Removes what the store has written, and its folder if nothing else is in it."""
@@ -142,7 +128,7 @@ class BlockStore:
         write_text_whole(path, self._text)
 
     def _clear(self) -> None:
-        for pattern in (f"*{_BLOCK}", f"*{WRITING}"):
+        for pattern in (f"*{BLOCK}", f"*{WRITING}"):
             for path in self._folder.glob(pattern):
                 path.unlink()
 
@@ -152,16 +138,10 @@ class BlockStore:
         note(f"{self._called}: can't be used ({error.strerror}); going on without it.")
         self._folder = None
 
-    def _path(self, number: int) -> pathlib.Path:
-        return self._folder / f"{number:06}{_BLOCK}"
-
-    def _checksum(self, number: int, payload: bytes) -> bytes:
-        return hashlib.sha256(f"{self._key} {number} ".encode() + payload).digest()
-
 
 def _is_ours(name: str) -> bool:
     """Whether a kill at some moment can have left this file in a folder of ours."""
-    return name in (_JOB, lock.NAME) or os.path.splitext(name)[1] in (_BLOCK, WRITING)
+    return name in (_JOB, lock.NAME) or os.path.splitext(name)[1] in (BLOCK, WRITING)
 
 
 def embed_blocks(
@@ -171,7 +151,7 @@ def embed_blocks(
     store: BlockStore,
     *,
     batch_size: int = 256,
-    block_size: int = 2048,
+    block_size: int = BLOCK_SIZE,
     name: str = "",
 ) -> np.ndarray:
     """Embeds what is not in `store` yet; shows a progress bar.
@@ -189,17 +169,46 @@ def embed_blocks(
     Returns:
       bool [n], which images could be decoded. The store has the features of these only.
     """
-    everywhere = []
+
+    def batches(start: int, stop: int) -> Iterator[Rows]:
+        for pixels, good in images(start, stop).batch(batch_size).prefetch(2):
+            good = good.numpy()
+            yield embed(pixels)[good], good
+
+    return fill_blocks(batches, count, store, block_size=block_size, name=name)
+
+
+def fill_blocks(
+    batches: Callable[[int, int], Iterator[Rows]],
+    count: int,
+    store: BlockStore,
+    *,
+    block_size: int = BLOCK_SIZE,
+    name: str = "",
+) -> np.ndarray:
+    """Fills `store` with the rows that are not in it yet; shows a progress bar.
+
+    Args:
+      batches: (start, stop) → for the images from start up to stop, batch by batch: features,
+        float32 [g, F], of those that could be decoded, and bool [b], which these are.
+      count: n.
+      store: receives the blocks.
+      block_size: images in a block; at most so many are lost by an interruption. Part of the job.
+      name: for the bar.
+
+    Returns:
+      bool [n], which images could be decoded. The store has the features of these only.
+    """
+    everywhere = [np.zeros([0], bool)]
     with tqdm(total=count, desc=name, unit=" images", dynamic_ncols=True) as bar:
         for number, start in enumerate(range(0, count, block_size)):
             stop = min(start + block_size, count)
             kept = store.read(number)
             if kept is None:
                 parts = []
-                for pixels, good in images(start, stop).batch(batch_size).prefetch(2):
-                    good = good.numpy()
-                    parts.append((embed(pixels)[good], good))
-                    bar.update(len(good))
+                for part in batches(start, stop):
+                    parts.append(part)
+                    bar.update(len(part[1]))
                 features, good = (np.concatenate(column) for column in zip(*parts))
                 kept = {"features": features, "good": good}
                 store.write(number, **kept)
@@ -210,7 +219,9 @@ def embed_blocks(
     return np.concatenate(everywhere)
 
 
-def stored_features(store: BlockStore, count: int, block_size: int = 2048) -> Iterator[np.ndarray]:
+def stored_features(
+    store: BlockStore, count: int, block_size: int = BLOCK_SIZE
+) -> Iterator[np.ndarray]:
     """The features that `embed_blocks` has just put into `store`, block by block: [b, F] each."""
     for number, _ in enumerate(range(0, count, block_size)):
         yield store.read(number)["features"]

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from msbreg_tf.data.images.decoding import read_and_decode
-from msbreg_tf.data.images.resizing import resize_and_crop
+from msbreg_tf.data.images.squares import square_or_black
 from msbreg_tf.data.pipeline.parallel import parallel_map
 from msbreg_tf.data.settings import MEGAPIXELS
 from msbreg_tf.files.whole import write_whole
@@ -30,17 +30,7 @@ def file_images(
       image_size: side S; the shorter side is resized to it, then the centre is cut out.
       megapixels: larger images count as broken.
     """
-    black = tf.data.Dataset.from_tensors(
-        (tf.zeros([image_size, image_size, 3], tf.uint8), tf.constant(False))
-    )
-
-    def look(path):
-        image = read_and_decode(path, megapixels)
-        return resize_and_crop(image, image_size), tf.constant(True)
-
-    def load(path):
-        decoded = tf.data.Dataset.from_tensors(path).map(look)
-        return decoded.ignore_errors().concatenate(black).take(1).get_single_element()
+    load = square_or_black(lambda path: read_and_decode(path, megapixels), image_size)
 
     def images(start, stop):
         encoded = np.array([os.fsencode(path) for path in paths[start:stop]], dtype=object)
@@ -83,6 +73,45 @@ def read_about(output: str) -> Optional[dict[str, Any]]:
         return json.loads(pq.read_schema(output).metadata[_ABOUT.encode()])
     except Exception:  # pyarrow has its own errors, and so have zip, NumPy and JSON
         return None
+
+
+def read_names(output: str) -> list[str]:
+    """The names in a file that `write_embeddings` wrote."""
+    if output.lower().endswith(".npz"):
+        with np.load(output) as arrays:
+            return arrays["paths"].tolist()
+    import pyarrow.parquet as pq
+
+    return pq.read_table(output, columns=["path"])["path"].to_pylist()
+
+
+def read_features(output: str) -> Iterator[np.ndarray]:
+    """The rows of a file that `write_embeddings` wrote, in blocks [b, F]."""
+    if output.lower().endswith(".npz"):
+        with np.load(output) as arrays:
+            yield arrays["embeddings"]
+        return
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(output)
+    width = file.schema_arrow.field("embedding").type.list_size
+    for batch in file.iter_batches(columns=["embedding"]):
+        yield batch.column(0).flatten().to_numpy().reshape(-1, width)
+
+
+def write_broken(output: str, names: Sequence[str]) -> Optional[str]:
+    """Lists the images that could not be read in <output>.broken.txt, a line each.
+
+    Returns:
+      The file; None where there is nothing to list and so no file.
+    """
+    path = pathlib.Path(f"{output}.broken.txt")
+    if not names:
+        path.unlink(missing_ok=True)
+        return None
+    content = b"".join(os.fsencode(name) + b"\n" for name in names)
+    write_whole(path, lambda file: file.write(content))
+    return str(path)
 
 
 def check_output(output: str) -> None:

@@ -18,7 +18,6 @@ from tensorflow import keras
 from msbreg_tf.data.labelled.epochs import central_images, select_rows
 from msbreg_tf.data.sources.records import LabelledRecords
 from msbreg_tf.evaluation.accuracy import top_k
-from msbreg_tf.evaluation.features.exported import ExportedEncoder
 from msbreg_tf.evaluation.finetune.settings import FineTuneSettings
 from msbreg_tf.evaluation.finetune.training import Head, LabelledSplits, accuracy_on, fine_tune
 from msbreg_tf.evaluation.linear.classifiers import Classifiers, fit_classifiers
@@ -37,14 +36,25 @@ class Probe:
     """Linear classifiers on the frozen features of the images that are fine-tuned on."""
 
     def __init__(
-        self, encoder: ExportedEncoder, splits: LabelledSplits, image_size: int, seed: int
+        self,
+        embed: Callable[[np.ndarray], np.ndarray],
+        splits: LabelledSplits,
+        image_size: int,
+        seed: int,
     ):
-        """Embeds the images, and chooses learning rate and weight decay on a part of them."""
+        """Embeds the images, and chooses learning rate and weight decay on a part of them.
+
+        Args:
+          embed: gives the frozen features, float32 [b, F], of images uint8 [b, S, S, 3].
+          splits: the data.
+          image_size: side S.
+          seed: of the probe.
+        """
         self._splits = splits
         self._settings = LinearSettings(seed=seed)
         self._labels = splits.train.labels
-        self._features = _features(encoder, splits.train_split, splits.rows, image_size)
-        self._test = _features(encoder, splits.test, None, image_size)
+        self._features = _features(embed, splits.train_split, splits.rows, image_size)
+        self._test = _features(embed, splits.test, None, image_size)
         self._point = _POINT
         if _parts(self._labels, seed) is not None:
             choice = choose_point(self._features, self._labels, self._settings)
@@ -159,13 +169,16 @@ def _parts(labels: np.ndarray, seed: int) -> Optional[tuple[np.ndarray, np.ndarr
 
 
 def _features(
-    encoder: ExportedEncoder, data: LabelledRecords, rows: Optional[np.ndarray], image_size: int
+    embed: Callable[[np.ndarray], np.ndarray],
+    data: LabelledRecords,
+    rows: Optional[np.ndarray],
+    image_size: int,
 ) -> np.ndarray:
     """Features of central crops, float32 [n, F]; NaN where an image can't be read."""
     images = central_images(data, image_size=image_size, rows=rows).batch(_AT_ONCE)
     parts = []
     for _, pixels, _, good in images.as_numpy_iterator():
-        part = encoder.embed(pixels)
+        part = embed(pixels)
         part[~good] = np.nan
         parts.append(part)
     return np.concatenate(parts)

@@ -7,8 +7,9 @@ import dataclasses
 import math
 from typing import Any, Optional
 
-from msbreg_tf.settings import Settings, setting
+from msbreg_tf.settings import Settings, setting, written
 
+SCRATCH = "scratch"  # among the starts of a comparison: random weights
 # (classifier, encoder): the learning rates that are tried where none are given.
 RATES = ((0.03, 0.003), (0.03, 0.03), (0.1, 0.1))
 _STEPS = 200
@@ -109,11 +110,13 @@ class FineTuneSettings(Settings):
         epochs = self.epochs or _between(10, round(_STEPS / steps), 100)
         return dataclasses.replace(self, batch_size=batch, epochs=epochs)
 
-    def protocol(self) -> dict[str, Any]:
-        """All that decides the result besides encoder and data, as JSON values."""
-        network = "online encoder, " + {None: "chosen", 0: "frozen"}.get(
-            self.encoder_lr, "fine-tuned"
-        )
+    def protocol(self, network: str = "online encoder") -> dict[str, Any]:
+        """All that decides the result besides encoder and data, as JSON values.
+
+        Args:
+          network: what is fine-tuned.
+        """
+        network += ", " + {None: "chosen", 0: "frozen"}.get(self.encoder_lr, "fine-tuned")
         chosen = {}
         if len(self.rates()) > 1:
             chosen["rates"] = "the best on a fifth of the training images"
@@ -128,6 +131,63 @@ class FineTuneSettings(Settings):
             **chosen,
             "tested": "once, after the last epoch",
         }
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparisonSettings(FineTuneSettings):
+    """How encoder and classifier are trained, and what from, where several starts are compared."""
+
+    compare: tuple[str, ...] = setting(
+        (),
+        "Answers whether pretraining helped: fine-tunes as well from these weights of the same "
+        "network, with the same labels and schedule. 'scratch' are random ones; others are read "
+        "from an export or a file, as --init_from of training does.",
+        changes_result=False,
+    )
+    fractions: tuple[float, ...] = setting(
+        (0.01, 0.1, 1.0),
+        "With --compare: parts of --train_split to train on, instead of --fraction.",
+        above=0,
+        high=1,
+        changes_result=False,
+    )
+    seeds: tuple[int, ...] = setting(
+        (0, 1, 2),
+        "With --compare: seeds to repeat each of them with, instead of --seed.",
+        low=0,
+        changes_result=False,
+    )
+    picture: Optional[str] = setting(
+        None,
+        "With --compare: PNG file of accuracy against labels (default: accuracy.png in --workdir). "
+        "It needs matplotlib.",
+        changes_result=False,
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        alone, several = ("fraction", "seed"), ("fractions", "seeds", "picture")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value == field.default or field.name not in (alone if self.compare else several):
+                continue
+            remedy = "with --compare give --fractions and --seeds"
+            if not self.compare:
+                remedy = "it needs --compare, such as --compare=scratch"
+            raise ValueError(f"--{field.name}={written(value)}: {remedy}.")
+
+    def parts(self) -> list["ComparisonSettings"]:
+        """The settings of each fraction with each seed."""
+        alone = {"compare": (), "fractions": _default("fractions"), "seeds": _default("seeds")}
+        return [
+            dataclasses.replace(self, **alone, picture=None, fraction=fraction, seed=seed)
+            for fraction in self.fractions
+            for seed in self.seeds
+        ]
+
+
+def _default(name: str) -> Any:
+    return ComparisonSettings.__dataclass_fields__[name].default
 
 
 def _between(low: int, value: int, high: int) -> int:

@@ -1,63 +1,54 @@
-"""Fine-tuning with few labels or all (supplement 2.2)."""
+"""Fine-tuning with few labels or all (supplement 2.2), and from several starts."""
 
 import contextlib
 import os
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
-from msbreg_tf.errors import PreemptedError
-from msbreg_tf.evaluation.finetune.settings import FineTuneSettings
-from msbreg_tf.evaluation.protocols.protocol import (
-    Measurement,
-    Protocol,
-    Report,
-    Subject,
-    accuracies,
-)
+from msbreg_tf.evaluation.finetune.settings import SCRATCH, ComparisonSettings, FineTuneSettings
+from msbreg_tf.evaluation.protocols.protocol import Protocol, Report, Subject
 from msbreg_tf.evaluation.settings import (
     ExportSettings,
     RecordSettings,
     TestSettings,
     TrainSettings,
 )
-from msbreg_tf.files.whole import fingerprint_of_json, sha256_of
+from msbreg_tf.files.tensors.table import check_file
+from msbreg_tf.files.whole import fingerprint_of_json
 from msbreg_tf.files.workdir import checked_path
 
 if TYPE_CHECKING:
-    from msbreg_tf.evaluation.features.exported import ExportedEncoder
-    from msbreg_tf.evaluation.finetune.model import FineTuner
+    from msbreg_tf.evaluation.finetune.part import Outcome
     from msbreg_tf.evaluation.finetune.training import LabelledSplits
 
 
-def measure(settings: FineTuneSettings, subject: Subject) -> Report:
+def measure(settings: ComparisonSettings, subject: Subject) -> Report:
     """Top-1 and top-5 accuracy beside a frozen probe's; continues from the last whole epoch.
 
-    The classifier is exported into the workdir.
+    The classifier is exported into the workdir. With `compare`, see `compare_starts`.
 
     Raises:
       PreemptedError: Ctrl-C after at least one epoch; the same command continues.
     """
-    from msbreg_tf.evaluation.features.keras_twin import load_keras_encoder
-    from msbreg_tf.evaluation.finetune.choosing import Probe, choose_rates
-    from msbreg_tf.evaluation.finetune.training import accuracy_on, fine_tune, open_splits
+    if settings.compare:
+        from msbreg_tf.evaluation.finetune.comparing import compare_starts
+
+        return compare_starts(settings, subject)
+    return _measure_one(settings, subject)
+
+
+def _measure_one(settings: FineTuneSettings, subject: Subject) -> Report:
+    from msbreg_tf.evaluation.finetune.part import measurement, run_part
+    from msbreg_tf.evaluation.finetune.starts import Pretrained
+    from msbreg_tf.evaluation.finetune.training import open_splits
     from msbreg_tf.files.workdir import Claim, Workdir
 
-    image_size = subject.image_size
-    load_keras_encoder(subject.encoder, image_size)  # refuses an unusable one before all else
+    start = Pretrained(subject.encoder, subject.image_size)  # refuses an unusable one before all
     splits = open_splits(*subject.labelled_splits(), settings)
-    concrete = settings.at(len(splits.train.labels))
-    encoder_digest = _digest(subject.encoder)
-
-    def pretrained():
-        return load_keras_encoder(subject.encoder, image_size)
-
     claim = Claim(
         "fine-tuning",
-        settings.result_values() | {"image_size": image_size},
+        settings.result_values() | {"image_size": subject.image_size},
         facts={
-            "encoder.keras": encoder_digest,
+            "encoder.keras": start.digest,
             "training images": splits.train.fingerprint,
             "test images": splits.test_fingerprint,
         },
@@ -66,64 +57,24 @@ def measure(settings: FineTuneSettings, subject: Subject) -> Report:
     with contextlib.closing(Workdir(settings.workdir)) as workdir:
         workdir.claim(claim)
         choosing = f".choosing-{fingerprint_of_json([claim.settings, claim.facts])}"
-        probe = Probe(subject.encoder, splits, image_size, settings.seed)
-        frozen = probe.top1()
-        start = probe if settings.start == "probe" else None
-        with _progress(concrete.epochs) as show:
-            concrete, tried = choose_rates(
-                pretrained,
-                splits,
-                concrete,
-                start,
-                image_size=image_size,
-                folder=workdir.file(choosing),
-                on_epoch=show,
-            )
-            model = fine_tune(
-                pretrained(),
-                splits,
-                concrete,
-                image_size=image_size,
-                folder=workdir.path,
-                start=None if start is None else start.head(),
-                on_epoch=lambda done, logs: show("fine-tuning", done, logs),
-            )
-        result = accuracy_on(
-            model,
-            splits.test,
-            splits.test_labels,
-            image_size=image_size,
-            centre_crop=settings.centre_crop,
+        outcome = run_part(
+            start,
+            splits,
+            settings,
+            image_size=subject.image_size,
+            folder=workdir.path,
+            choosing=workdir.file(choosing),
         )
-        export = _export(model, splits, subject, concrete, workdir.path, result.top1)
-    values = accuracies(result.top1, result.top5) | {"frozen probe top-1 %": 100 * frozen}
-    images = subject.images_stamp(
-        (splits.train.fingerprint, len(splits.train.labels)),
-        (splits.test_fingerprint, result.test_images),
-    )
-    stamp = {"name": "finetune", **images, **settings.protocol()}
-    details = {
-        "encoder.keras": encoder_digest,
-        "tested_images": result.test_images,
-        "settings": concrete.stamp(),
-        "tried": tried,
-        "classifier": export,
-    }
-    text = _text(subject, stamp, values, concrete, tried, export)
-    return Report(text, [Measurement(values, stamp, details)])
+        export = _export(outcome, splits, subject, workdir.path)
+    details = {"encoder.keras": start.digest, "classifier": export}
+    found = measurement(outcome, start, splits, settings, subject, details)
+    return Report(_text(subject, found.protocol, outcome, export), [found])
 
 
-def _text(
-    subject: Subject,
-    stamp: dict[str, Any],
-    values: dict[str, float],
-    settings: FineTuneSettings,
-    tried: dict[str, float],
-    export: str,
-) -> str:
+def _text(subject: Subject, stamp: dict[str, Any], outcome: "Outcome", export: str) -> str:
     from msbreg_tf.evaluation.results.text import table
 
-    given = subject.given
+    given, settings, values = subject.given, outcome.settings, outcome.values()
     lines = [
         f"Fine-tuning on {given['dataset']} {given['test_split']}: {stamp['test_images']:,} "
         f"images, trained on {stamp['train_images']:,}",
@@ -131,8 +82,8 @@ def _text(
         f"\n{settings.epochs} epochs in batches of {settings.batch_size}; learning rates: "
         f"classifier {settings.classifier_lr:g}, encoder {settings.encoder_lr:g}",
     ]
-    if tried:
-        shown = "; ".join(f"{rates}: {top1:.1f}" for rates, top1 in tried.items())
+    if outcome.tried:
+        shown = "; ".join(f"{rates}: {top1:.1f}" for rates, top1 in outcome.tried.items())
         lines.append(f"Chosen by top-1 % on a fifth of the training images ({shown})")
     lost = values["frozen probe top-1 %"] - values["top-1 %"]
     if lost > 0:
@@ -144,28 +95,21 @@ def _text(
     return "\n".join(lines)
 
 
-def _export(
-    model: "FineTuner",
-    splits: "LabelledSplits",
-    subject: Subject,
-    settings: FineTuneSettings,
-    folder: str,
-    top1: float,
-) -> str:
+def _export(outcome: "Outcome", splits: "LabelledSplits", subject: Subject, folder: str) -> str:
     """Writes <workdir>/export/<epochs>, once; returns its folder."""
     from msbreg_tf.evaluation.exporting import export_classifier, is_whole
     from msbreg_tf.evaluation.results.log import versions
 
-    path = os.path.join(folder, "export", str(settings.epochs))
+    path = os.path.join(folder, "export", str(outcome.settings.epochs))
     if not is_whole(path, "classifier"):
         facts = {
             "encoder": subject.encoder.fingerprint,
-            "settings": {name: value for name, value in settings.stamp().items()},
-            "test top-1 %": 100 * top1,
+            "settings": outcome.settings.stamp(),
+            "test top-1 %": 100 * outcome.result.top1,
             "versions": versions(),
         }
         export_classifier(
-            model.probabilities(),
+            outcome.model.probabilities(),
             path,
             classes=splits.classes,
             image_size=subject.image_size,
@@ -174,43 +118,23 @@ def _export(
     return path
 
 
-def _digest(export: "ExportedEncoder") -> str:
-    """Of what is trained: the export's own fingerprint is that of the SavedModel beside it."""
-    return sha256_of(os.path.join(export.path, "encoder.keras"))[:16]
-
-
-@contextlib.contextmanager
-def _progress(epochs: int) -> Iterator[Any]:
-    """A bar over epochs; yields what shows (stage, epochs done, logs of the last one).
-
-    Raises:
-      PreemptedError: in the body, Ctrl-C after at least one epoch.
-    """
-    shown = False
-    with tqdm(total=epochs, unit=" epochs", leave=False) as bar:
-
-        def show(stage: str, done: int, logs: dict[str, float]) -> None:
-            nonlocal shown
-            shown = True
-            bar.set_description(stage, refresh=False)
-            bar.set_postfix(logs, refresh=False)
-            if done < bar.n:  # another stage
-                bar.reset()
-            bar.update(done - bar.n)
-
-        try:
-            yield show
-        except KeyboardInterrupt as error:
-            if not shown:
-                raise
-            raise PreemptedError(
-                "Stopped. The same command continues after the last whole epoch."
-            ) from error
+def _check(settings: ComparisonSettings) -> None:
+    """Refuses paths that can't work, before anything slow begins."""
+    checked_path(settings.workdir)
+    for start in settings.compare:
+        if start != SCRATCH and not os.path.isdir(os.path.expanduser(start)):
+            check_file(start, "compare", f"{SCRATCH}, ")
+    if settings.picture is not None:
+        folder = os.path.dirname(os.path.abspath(os.path.expanduser(settings.picture)))
+        if not settings.picture.lower().endswith(".png") or not os.path.isdir(folder):
+            raise ValueError(
+                f"--picture={settings.picture}: expected a .png file in a folder that exists."
+            )
 
 
 PROTOCOL = Protocol(
-    FineTuneSettings,
+    ComparisonSettings,
     (ExportSettings, TestSettings, TrainSettings, RecordSettings),
     measure,
-    check=lambda settings: checked_path(settings.workdir),
+    check=_check,
 )

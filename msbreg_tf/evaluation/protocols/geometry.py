@@ -28,6 +28,17 @@ if TYPE_CHECKING:
     from msbreg_tf.evaluation.spectrum import Geometry
 
 
+# In the stamp of the label-free measures: all that decides them beside images and views.
+_QUALITY = {
+    "RankMe": "raw, uncentred, all views",
+    "LiDAR": "two views of a picture are a class, delta 1e-4",
+    "alpha-ReQ": "centred, all views, ranks 4 to 100, weights 1/rank",
+    "stable rank": "raw, uncentred, all views",
+    "intrinsic dimension": "TwoNN, first views",
+    "cluster learnability": "leave-one-out 1-NN on sqrt(n) k-means clusters, first views",
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class GeometrySettings(Settings):
     """Which images, and their views."""
@@ -43,9 +54,10 @@ class GeometrySettings(Settings):
 
 
 def measure(settings: GeometrySettings, subject: Subject) -> Report:
-    """Alignment, uniformity, spectra, and verdicts on collapse and learning; needs no labels."""
+    """Alignment, uniformity, spectra, quality, verdicts on collapse and learning; no labels."""
     from msbreg_tf.augment.multiview import MultiViewAugmentation
     from msbreg_tf.evaluation.neighbours import same_picture
+    from msbreg_tf.evaluation.quality import measure_quality
     from msbreg_tf.evaluation.spectrum import measure_geometry
 
     augment = MultiViewAugmentation(AugmentSettings(), num_views=2, image_size=subject.image_size)
@@ -55,7 +67,7 @@ def measure(settings: GeometrySettings, subject: Subject) -> Report:
     found = measure_geometry(features[:, 0], features[:, 1])
     shares = [same_picture(each) if each is not None else None for each in (features, untrained)]
     stamp = _stamp(settings, subject, split, len(features), fingerprint, augment)
-    return _report(subject, found, shares, stamp, source)
+    return _report(subject, found, shares, measure_quality(features), stamp, source)
 
 
 def _open(subject: Subject) -> tuple["Source", str]:
@@ -179,10 +191,12 @@ def _report(
     subject: Subject,
     found: "Geometry",
     shares: list[Optional[float]],
+    quality: dict[str, float],
     stamp: dict[str, Any],
     source: "Source",
 ) -> Report:
     from msbreg_tf.evaluation.neighbours import judge_learning
+    from msbreg_tf.evaluation.quality import MEASURES
     from msbreg_tf.evaluation.results.text import spectrum_bars
 
     note_broken(source.name, source.broken_files(), source.num_images, "replaced by others")
@@ -195,22 +209,30 @@ def _report(
         "std per dimension": {"std": found.std.tolist()},
         "same picture %": {"untrained": None if shares[1] is None else 100 * shares[1]},
     }
+    measures = {MEASURES[k].metric: (value, MEASURES[k].meaning) for k, value in quality.items()}
     lines = [
         f"Unit features of {stamp['test_images']:,} images of {source.name}, two views each",
-        *(
-            f"  {metric:<22} {value:10.4g}  {meaning}"
-            for metric, (value, meaning) in numbers.items()
-        ),
+        *_lines(numbers),
+        "\nThe same features as they are, not normalised: how good, each as its paper says",
+        *_lines(measures),
         "\nCentred singular values (rank, value)",
         spectrum_bars(found.centred_singular_values),
         f"\nCollapse: {found.verdict}. {found.reason[0].upper()}{found.reason[1:]}",
         f"Learnt: {learnt}. {why[0].upper()}{why[1:]}",
     ]
+    raw = stamp | {"features": "pooled, before the projector", "quality": _QUALITY}
     measurements = [
-        Measurement({metric: value}, stamp, verdict | details.get(metric, {}))
-        for metric, (value, _) in numbers.items()
+        Measurement({metric: value}, its_stamp, verdict | details.get(metric, {}))
+        for group, its_stamp in ((numbers, stamp), (measures, raw))
+        for metric, (value, _) in group.items()
     ]
     return Report("\n".join(lines), measurements)
+
+
+def _lines(numbers: dict[str, tuple[float, str]]) -> list[str]:
+    return [
+        f"  {metric:<22} {value:10.4g}  {meaning}" for metric, (value, meaning) in numbers.items()
+    ]
 
 
 def _numbers(

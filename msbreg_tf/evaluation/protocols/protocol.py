@@ -75,6 +75,32 @@ class Subject:
             check_classes(*(features.labels for features in found), names=names)
         return tuple(found)
 
+    @property
+    def results_path(self) -> str:
+        """The file that results are appended to."""
+        from msbreg_tf.evaluation.results.log import default_results_path
+
+        return self.given["results"] or default_results_path(self.given["saved_model"])
+
+    def record(self, measurement: "Measurement") -> None:
+        """Appends a line for each value.
+
+        Raises:
+          RunFailedError: the file can't be written.
+        """
+        from msbreg_tf.evaluation.results.log import append_result
+
+        for metric, value in measurement.values.items():
+            append_result(
+                self.results_path,
+                metric=metric,
+                value=value,
+                protocol=measurement.protocol,
+                encoder=self.encoder,
+                run=self.given["run_name"],
+                details=measurement.details,
+            )
+
     def images_stamp(self, train: tuple[str, int], test: tuple[str, int]) -> dict[str, Any]:
         """Which images were used, for the stamp of a protocol that has both splits.
 
@@ -133,7 +159,7 @@ class Report:
 
     Attributes:
       text: what a person is shown.
-      measurements: what is recorded.
+      measurements: what is to be recorded.
       on_recorded: called once they are.
     """
 

@@ -22,6 +22,7 @@ from msbreg_tf.run.callbacks.monitors import (
     Progress,
     TensorBoardLog,
 )
+from msbreg_tf.run.callbacks.quality import PeriodicQuality
 from msbreg_tf.run.config import Config
 from msbreg_tf.run.length import Length
 
@@ -83,23 +84,45 @@ def log_callbacks(
         file.append(first_step, {"changed": dict(changed)})
     schedule = LogSchedule(run.log_every, length.total_steps)
     probe = probe_views(source, augment, seed=run.seed, num_views=num_views)
-    logs = [
+    board = TensorBoardLog(
+        workdir.file("tensorboard"),
+        schedule,
+        length.steps_per_epoch,
+        config.optimizer.batch_size,
+        probe,
+    )
+    return [
         Progress(length.total_steps, config.optimizer.batch_size),
         LogMetrics(file, schedule, length.steps_per_epoch),
-        TensorBoardLog(
-            workdir.file("tensorboard"),
-            schedule,
-            length.steps_per_epoch,
-            config.optimizer.batch_size,
-            probe,
-        ),
+        board,
+        *_evaluations(config, source, augment, length, knn, file, board),
     ]
+
+
+def _evaluations(
+    config: Config,
+    source: Source,
+    augment: MultiViewAugmentation,
+    length: Length,
+    knn: Optional[list],
+    file: MetricsFile,
+    board: TensorBoardLog,
+) -> list[keras.callbacks.Callback]:
+    """What measures the encoder every few epochs."""
+    run, num_views = config.run, config.objective.num_views
+
+    def fixed_views(count: int):
+        """Of the first images, uint8 [n, K, S, S, 3]."""
+        return probe_views(source, augment, seed=run.seed, num_views=num_views, count=count)[1]
+
+    found = []
     if knn is not None:
-        logs.append(PeriodicKNN(file, run.knn_every, length.steps_per_epoch, *knn))
+        found.append(PeriodicKNN(file, run.knn_every, length.steps_per_epoch, *knn))
     elif run.knn_every:
-        count = min(_PICTURES, run.knn_images)
-        _, views = probe_views(
-            source, augment, seed=run.seed, num_views=max(2, num_views), count=count
-        )
-        logs.append(PeriodicNeighbours(file, run.knn_every, length.steps_per_epoch, views))
-    return logs
+        views = fixed_views(min(_PICTURES, run.knn_images))
+        found.append(PeriodicNeighbours(file, run.knn_every, length.steps_per_epoch, views))
+    if run.quality_every:
+        views = fixed_views(run.quality_images)
+        every = run.quality_every
+        found.append(PeriodicQuality(file, board, every, length.steps_per_epoch, views))
+    return found

@@ -7,6 +7,7 @@ uninterrupted run would have logged.
 import math
 import sys
 import time
+from collections.abc import Mapping
 from typing import NamedTuple, Optional
 
 import tensorflow as tf
@@ -22,6 +23,7 @@ from msbreg_tf.files import event_files
 from msbreg_tf.files.metrics_file import MetricsFile
 from msbreg_tf.method.model import MONITORS
 from msbreg_tf.method.schedules import finished_steps
+from msbreg_tf.run.clock import duration
 
 
 class LogSchedule(NamedTuple):
@@ -148,6 +150,13 @@ class TensorBoardLog(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         self._writer.close()
 
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes what another callback has measured after a step, at once."""
+        with self._writer.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        self._writer.flush()
+
     def _write_scalars(self, step: int, logs) -> None:
         for name, value in logs.items():
             tf.summary.scalar(f"train/{name}", value)
@@ -219,10 +228,3 @@ class PeriodicNeighbours(keras.callbacks.Callback):
         self.file.append(step, {"same_picture": share})
         text = f"step {step}: nearest neighbour is another view of the same picture"
         tqdm.write(f"{text} {100 * share:.1f} %", file=sys.stderr)
-
-
-def duration(seconds: float) -> str:
-    """In words: "2 h 05 min" or "4 min 30 s"."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"

@@ -22,12 +22,14 @@ def views(subject: Subject) -> Finding:
     from msbreg_tf.run.build import build_augmentation
 
     config = with_sample(subject.config)
+    augment = build_augmentation(config)
     plan = ViewPlan(
         open_source(config.data),
-        build_augmentation(config),
+        augment,
         seed=config.run.seed,
         batch_size=_BATCH,
         num_views=config.objective.num_views,
+        reduction=augment.reduction,
     )
     batches = iter(view_batches(plan))
     rate = count_rate(batches) * _BATCH * config.objective.num_views

@@ -116,12 +116,12 @@ def measure(config: Config, steps: int) -> Trial:
 
     from msbreg_tf.distributed.workers import Workers
     from msbreg_tf.files.workdir import Workdir
-    from msbreg_tf.run.build import precision_policy
     from msbreg_tf.run.determinism import reproducible_sums
     from msbreg_tf.run.doctor import memory
+    from msbreg_tf.run.precision import choose_precision
     from msbreg_tf.run.pretraining import Run
 
-    policy = precision_policy(config.run.mixed_precision)
+    policy = choose_precision(config.run.mixed_precision, cpu_devices=config.run.cpu_devices).policy
     keras.mixed_precision.set_global_policy(policy)
     with reproducible_sums():
         run = Run(config, Workdir(config.run.workdir), Workers())

@@ -11,6 +11,7 @@ from msbreg_tf.data.images.decoding import (
     _first_frame,
     decode_any,
     decode_image,
+    decode_reduced,
     is_decoded_in_graph,
     is_image,
 )
@@ -186,3 +187,45 @@ def test_of_a_long_animation_only_the_first_frame_is_decoded(picture):
     assert len(first) < len(contents) / 10
     expected = in_rgb(Image.open(io.BytesIO(contents)))
     np.testing.assert_array_equal(decoded(contents), expected)
+
+
+def reduced(contents: bytes, allowed: int):
+    graph = tf.function(lambda data: decode_reduced(data, lambda height, width: allowed))
+    return [tensor.numpy() for tensor in graph(tf.constant(contents))]
+
+
+@pytest.mark.parametrize(("allowed", "ratio"), [(1, 1), (2, 2), (3, 2), (4, 4), (7, 4), (100, 8)])
+def test_a_jpeg_is_decoded_as_small_as_is_allowed(allowed, ratio):
+    y, x = np.mgrid[:90, :70]
+    pixels = np.stack([2 * x, 2 * y, x + y], axis=-1).astype(np.uint8)
+    contents = encode(Image.fromarray(pixels), "JPEG", quality=95, subsampling=0)
+    image, stored = reduced(contents, allowed)
+    assert stored.tolist() == [90, 70]
+    assert image.shape == (-(-90 // ratio), -(-70 // ratio), 3)
+    whole = decoded(contents).astype(np.float64)
+    height, width = 90 // ratio, 70 // ratio
+    blocks = whole[: height * ratio, : width * ratio].reshape(height, ratio, width, ratio, 3)
+    assert np.abs(image[:height, :width] - blocks.mean(axis=(1, 3))).mean() < 1.5
+
+
+def test_a_reduced_jpeg_is_upright_and_told_its_upright_size(picture):
+    exif = Image.Exif()
+    exif[274] = 6
+    contents = encode(picture, "JPEG", quality=95, exif=exif)
+    asked = []
+    graph = tf.function(lambda data: decode_reduced(data, lambda *size: asked.append(size) or 2))
+    image, stored = graph(tf.constant(contents))
+    assert stored.numpy().tolist() == [31, 20]
+    assert image.shape == (16, 10, 3)
+    assert len(asked) == 1
+
+
+def test_what_is_no_jpeg_keeps_its_size(picture):
+    for form in ("PNG", "WEBP"):
+        image, stored = reduced(encode(picture, form), 8)
+        assert image.shape == (20, 31, 3)
+        assert stored.tolist() == [20, 31]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="the limit is"):
+        tf.function(lambda data: decode_reduced(data, lambda h, w: 8, 1e-6))(
+            encode(picture, "JPEG")
+        )

@@ -31,7 +31,7 @@ def exact(image, size):
 
 
 @pytest.mark.parametrize("size", [32, 96])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [*SHAPES, (3, 60001), (70000, 2)])
 def test_agrees_with_whole_matrices_in_double_precision(shape, size):
     image = noise(*shape)
     graph = tf.function(
@@ -73,6 +73,14 @@ def test_one_image_and_a_batch_agree_up_to_rounding():
     batch = fit_square(image[None].astype(np.float32), 48)[0]
     alone = resize_and_crop(tf.constant(image), 48)
     np.testing.assert_allclose(alone, batch, atol=0.501)
+
+
+def test_an_exports_resizing_has_neither_float64_nor_int64():
+    """TFLite has no division of them, and the export would not convert."""
+    spec = tf.TensorSpec([None, None, None, 3], tf.float32)
+    graph = tf.function(lambda images: fit_square(images, 32)).get_concrete_function(spec).graph
+    kinds = {output.dtype for node in graph.get_operations() for output in node.outputs}
+    assert kinds == {tf.float32, tf.int32}
 
 
 def test_no_image_at_all():

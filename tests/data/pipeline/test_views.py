@@ -162,6 +162,38 @@ def test_what_is_left_to_the_device_becomes_the_same_views(source):
     assert np.abs(on_device - on_host).mean() < tolerance
 
 
+@pytest.fixture(scope="module")
+def large_files(tmp_path_factory):
+    """Five JPEG files of 400 × 300 pixels with a photograph's spectrum, and one that is broken."""
+    root = tmp_path_factory.mktemp("large")
+    rng = np.random.default_rng(0)
+    frequency = np.hypot(np.fft.fftfreq(300)[:, None], np.fft.rfftfreq(400))
+    frequency[0, 0] = 1
+    for number in range(5):
+        spectrum = np.fft.rfft2(rng.normal(size=[3, 300, 400])) / frequency**1.2
+        picture = np.moveaxis(np.fft.irfft2(spectrum, s=[300, 400]), 0, -1)
+        picture = (120 + 50 * (picture - picture.mean()) / picture.std()).clip(0, 255)
+        contents = tf.io.encode_jpeg(picture.astype(np.uint8), quality=90).numpy()
+        (root / f"{number}.jpg").write_bytes(contents)
+    (root / "5.jpg").write_bytes(b"no image")
+    return FolderSource("folder", root, [str(path) for path in sorted(root.iterdir())])
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_large_jpegs_are_decoded_smaller_and_give_the_same_views(large_files, on_device):
+    layer = MultiViewAugmentation(AugmentSettings(crop_area_min=0.3), num_views=K, image_size=24)
+
+    def made(reduction, first=0):
+        plan = ViewPlan(large_files, layer, 5, 2, K, reduction=reduction, on_device=on_device)
+        found = view_batches(plan, first, num_steps=6)
+        return np.stack([layer.finish_views(views) if on_device else views for views in found])
+
+    whole, small = made(None).astype(float), made(layer.reduction)
+    assert 0.01 < np.abs(small - whole).mean() < 2
+    assert small.std() == pytest.approx(whole.std(), rel=0.01)
+    np.testing.assert_array_equal(made(layer.reduction, first=4), small[4:])
+
+
 def test_runs_on_a_worker_of_the_data_service(folder):
     dispatcher = tf.data.experimental.service.DispatchServer()
     address = dispatcher.target.split("://")[1]

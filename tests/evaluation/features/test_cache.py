@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from msbreg_tf.evaluation.features import blocks as block_store
+from msbreg_tf.evaluation.features import block_files
 from msbreg_tf.evaluation.features.cache import split_features
 from msbreg_tf.evaluation.features.exported import load_encoder
 from msbreg_tf.files.whole import write_whole
@@ -282,11 +282,11 @@ def test_a_disk_that_fills_at_a_later_block_costs_no_features(encoders, cache, m
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         return write_whole(path, write)
 
-    monkeypatch.setattr(block_store, "write_whole", full)
+    monkeypatch.setattr(block_files, "write_whole", full)
     assert_same(sample(encoders[0], cache), sample(encoders[0], None))
     assert len(written) == 2  # it is not tried again
     assert "can't be used (No space left on device); going on" in capsys.readouterr().err
-    monkeypatch.setattr(block_store, "write_whole", write_whole)
+    monkeypatch.setattr(block_files, "write_whole", write_whole)
     again = Counting(encoders[0])
     assert_same(sample(again, cache), sample(encoders[0], None))
     assert again.images == 50 - 16  # one block was kept

@@ -2,20 +2,26 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from msbreg_tf.method.losses.singular_value import nuclear_norm, singular_value_loss
+from msbreg_tf.method.losses.singular_value import (
+    coding_rate,
+    nuclear_norm,
+    singular_value_loss,
+)
 
-FORMS = ["values", "squares"]
+FORMS = ["values", "squares", "log_det"]
 SHAPES = [(40, 6), (6, 6), (3, 8)]  # M > D, M = D, M < D
 
 
-def slow_loss(p, form):
+def slow_loss(p, form, epsilon2=0.2):
     num_rows, size = p.shape
     sigma = np.zeros(size)
     found = np.linalg.svd(np.asarray(p, np.float64) / np.sqrt(num_rows), compute_uv=False)
     sigma[: len(found)] = found
     if form == "values":
         return sum((np.sqrt(size) * s - 1) ** 2 for s in sigma)
-    return sum((size * s**2 - 1) ** 2 for s in sigma)
+    if form == "squares":
+        return sum((size * s**2 - 1) ** 2 for s in sigma)
+    return sum(np.log((1 + 1 / epsilon2) / (1 + size * s**2 / epsilon2)) / 2 for s in sigma)
 
 
 def gradient(function, p):
@@ -54,7 +60,11 @@ def test_hand_values(unit, form):
     size = 16
     spread = np.tile(np.eye(size, dtype=np.float32), (3, 1))
     collapsed = np.tile(unit(1, size), (50, 1))
-    worst = {"values": 2 * (size - np.sqrt(size)), "squares": size * (size - 1)}[form]
+    worst = {
+        "values": 2 * (size - np.sqrt(size)),
+        "squares": size * (size - 1),
+        "log_det": 8 * np.log(6) - np.log(81) / 2,  # ε² = 0.2: 1 + 1/ε² = 6, 1 + 16/ε² = 81
+    }[form]
     assert float(singular_value_loss(spread, form)) == pytest.approx(0.0, abs=1e-5)
     assert float(singular_value_loss(collapsed, form)) == pytest.approx(worst, rel=1e-5)
 
@@ -67,6 +77,42 @@ def test_invariances(unit, rotation, form):
     assert float(singular_value_loss(rotation(30) @ p, form)) == expected
     assert float(singular_value_loss(p[::-1], form)) == expected
     assert float(singular_value_loss(np.tile(p, (2, 1)), form)) == expected
+
+
+def test_log_det_by_hand():
+    """Two directions, three rows of four on the first: ½ log det(I + 2/(4ε²) diag(3, 1))."""
+    p = np.array([[1, 0], [1, 0], [-1, 0], [0, 1]], np.float32)
+    for epsilon2 in (0.2, 0.5, 3.0):
+        rate = np.log((1 + 3 / (2 * epsilon2)) * (1 + 1 / (2 * epsilon2))) / 2
+        found = float(singular_value_loss(p, "log_det", epsilon2))
+        assert found == pytest.approx(np.log(1 + 1 / epsilon2) - rate, rel=1e-5)
+        scaled = tf.constant(p * np.sqrt(2 / 4).astype(np.float32))
+        assert float(coding_rate(scaled, epsilon2)) == pytest.approx(rate, rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_coding_rate_is_the_log_determinant(unit, shape):
+    """By NumPy's own determinant of the large or of the small matrix, and a small ε²."""
+    p = 1.3 * unit(*shape)
+    for epsilon2 in (1e-4, 0.2, 30.0):
+        a = p.astype(np.float64)
+        _, expected = np.linalg.slogdet(np.eye(shape[1]) + a.T @ a / epsilon2)
+        assert float(coding_rate(p, epsilon2)) == pytest.approx(expected / 2, rel=1e-6)
+        found = gradient(lambda p, e=epsilon2: 3.0 * coding_rate(p, e), p)
+        inverse = np.linalg.inv(epsilon2 * np.eye(shape[1]) + a.T @ a)
+        np.testing.assert_allclose(found, 3 * a @ inverse, rtol=1e-4, atol=1e-4)
+
+
+def test_near_the_perfect_spread_the_forms_differ_by_a_factor(unit):
+    """squares ≈ 4 · values ≈ 4 (1 + ε²)² · log_det, to first order in the distance."""
+    size = 8
+    rows = np.tile(np.eye(size), (40, 1)) + 0.02 * np.random.default_rng(0).normal(size=(320, size))
+    p = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    values, squares = slow_loss(p, "values"), slow_loss(p, "squares")
+    assert 0 < squares < 0.05
+    assert squares == pytest.approx(4 * values, rel=0.05)
+    found = singular_value_loss(p, "log_det", 0.5)
+    assert squares == pytest.approx(4 * 1.5**2 * float(found), rel=0.05)
 
 
 def test_is_no_mean_over_samples():
@@ -152,7 +198,7 @@ def test_sixteen_bits_are_computed_in_float32(unit):
 
 
 def test_user_errors(unit):
-    with pytest.raises(ValueError, match=r"^form=cubes: expected values or squares"):
+    with pytest.raises(ValueError, match=r"^form=cubes: expected one of values, squares, log_det"):
         singular_value_loss(unit(5, 4), "cubes")
     with pytest.raises(ValueError, match=r"\[M, D\]"):
         singular_value_loss(unit(5, 2, 4))

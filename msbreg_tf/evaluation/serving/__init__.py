@@ -1,0 +1,1 @@
+"""Serving by TensorFlow Serving: what an export carries for it, and a client of it."""
