@@ -510,7 +510,7 @@ MISTAKES = (
     Mistake(
         "EXIF's orientation is ignored",
         DECODING,
-        "return _upright(_jpeg_pixels(contents, 1), orientation)",
+        "return upright(_jpeg_pixels(contents, 1), orientation)",
         "return _jpeg_pixels(contents, 1)",
         "tests/data/images/test_decoding.py::test_what_a_person_sees_is_decoded",
     ),

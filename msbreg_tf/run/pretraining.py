@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-import traceback
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -30,6 +29,7 @@ from msbreg_tf.run.clock import duration
 from msbreg_tf.run.config import Config
 from msbreg_tf.run.determinism import reproducible_sums
 from msbreg_tf.run.facts import export_facts
+from msbreg_tf.run.failures import readable_failures
 from msbreg_tf.run.initial import InitialWeights
 from msbreg_tf.run.length import Length
 from msbreg_tf.run.next_steps import last_measured, next_commands
@@ -69,7 +69,7 @@ def train(config: Config) -> str:
         run = Run(config, workdir, workers)
         if workers.is_chief:
             print(run.plan(precision.reason))
-        with _readable_failures(workdir, workers):
+        with readable_failures(workdir, workers):
             run.fit()
             export = run.export()
             if workers.is_chief:
@@ -273,31 +273,3 @@ class Run:
     def _name_broken_files(self) -> None:
         broken = self.source.broken_files()
         note_broken(self.source.name, broken, self.source.num_images, "replaced by others")
-
-
-@contextlib.contextmanager
-def _readable_failures(workdir: Workdir, workers: Workers):
-    """Turns what disks, devices and files do wrong during a run into one line."""
-    try:
-        yield
-    except (OSError, tf.errors.OpError) as error:
-        if workers.explain(error):
-            raise
-        reason = next(
-            line for line in reversed(str(error).splitlines()) if line and "[Op:" not in line
-        )
-        remedy = "Start the same command again; checkpoints are kept"
-        if "No space left" in str(error):
-            remedy = f"Free space in {workdir.path}, and start the same command again"
-        elif isinstance(error, tf.errors.ResourceExhaustedError):
-            remedy = (
-                "Out of memory: lower --batch_size, --num_views or --image_size or add "
-                "--mixed_precision, with a new --workdir"
-            )
-        details, path = "", workdir.file(workers.own_name("error.txt"))
-        with contextlib.suppress(OSError), open(path, "w") as file:
-            traceback.print_exc(file=file)
-            details = f", details in {path}"
-        raise RunFailedError(
-            f"{reason.strip()} ({type(error).__name__}{details}). {remedy}."
-        ) from error

@@ -9,19 +9,15 @@ What a person would see is decoded: the orientation that EXIF gives is applied. 
 """
 
 import functools
-import io
-import warnings
 from collections.abc import Callable
-from typing import Union
 
-import numpy as np
 import tensorflow as tf
 
+from msbreg_tf.data.images.exif import orientation_of, upright
+from msbreg_tf.data.images.pillow import decode_by_pillow, is_of_pillow
 from msbreg_tf.data.settings import MEGAPIXELS
 
 _JPEG, _PNG, _GIF, _BMP = b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM"
-_PILLOW_FORMATS = ("WEBP", "TIFF", "AVIF", "JPEG2000", "PPM")
-_HEADER_BYTES = 1 << 17  # EXIF is one segment of at most 64 KiB, near the beginning
 _BMP_HEADER_BYTES = 54
 _RED_MASK = 0x00FF0000
 _RATIOS = (1, 2, 4, 8)  # at which the JPEG library can decode
@@ -52,7 +48,7 @@ def decode_any(contents: tf.Tensor, megapixels: float = MEGAPIXELS) -> tf.Tensor
     def by_pillow():
         # A function that lives as long as this module: TensorFlow keeps no reference to it.
         return tf.numpy_function(
-            _by_pillow, [contents, float(megapixels)], tf.uint8, stateful=False
+            decode_by_pillow, [contents, float(megapixels)], tf.uint8, stateful=False
         )
 
     return _decode(contents, megapixels, by_pillow)
@@ -83,7 +79,7 @@ def decode_reduced(
         checked, orientation, size = _jpeg_header(contents, round(megapixels * 1e6))
         chosen = tf.reduce_sum(tf.cast(reduce(*tf.unstack(size)) >= _RATIOS[1:], tf.int32))
         at = [functools.partial(_jpeg_pixels, checked, ratio) for ratio in _RATIOS]
-        return _upright(tf.switch_case(chosen, at), orientation), size
+        return upright(tf.switch_case(chosen, at), orientation), size
 
     starts = tf.strings.substr(contents, 0, len(_JPEG)) == _JPEG
     image, size = tf.cond(starts, at_a_ratio, in_full)
@@ -103,7 +99,7 @@ def is_decoded_in_graph(contents: bytes) -> bool:
 
 def is_image(contents: bytes) -> bool:
     """Whether `decode_any` would try these first 32 bytes of a file."""
-    return is_decoded_in_graph(contents) or _is_of_pillow(contents)
+    return is_decoded_in_graph(contents) or is_of_pillow(contents)
 
 
 def _decode(contents, megapixels, otherwise):
@@ -139,14 +135,14 @@ def _checked(contents, height, width, limit):
 
 def _decode_jpeg(contents, limit):
     contents, orientation, _ = _jpeg_header(contents, limit)
-    return _upright(_jpeg_pixels(contents, 1), orientation)
+    return upright(_jpeg_pixels(contents, 1), orientation)
 
 
 def _jpeg_header(contents, limit):
     """The contents if they are not too large, their orientation, and the upright size."""
     size = tf.image.extract_jpeg_shape(contents)[:2]
     contents = _checked(contents, size[0], size[1], limit)
-    orientation = _orientation(contents, b"Exif\0\0")
+    orientation = orientation_of(contents, b"Exif\0\0")
     return contents, orientation, tf.where(orientation >= 5, size[::-1], size)
 
 
@@ -159,7 +155,7 @@ def _decode_png(contents, limit):
     width, height = tf.unstack(_integers(contents, 16, tf.int32, big_endian=True))
     contents = _checked(contents, height, width, limit)
     image = tf.io.decode_png(contents, channels=3)
-    return _upright(image, _orientation(contents, b"eXIf"))
+    return upright(image, orientation_of(contents, b"eXIf"))
 
 
 def _decode_gif(contents, limit):
@@ -223,50 +219,6 @@ def _decode_bmp(contents, limit):
     return tf.cond(field(28, tf.uint16) == 8, through_palette, lambda: pixels[..., :3])
 
 
-def _orientation(contents, before: bytes):
-    """EXIF's orientation, 1 to 8, of the TIFF structure behind the bytes `before`; 1 without."""
-    header = tf.strings.substr(contents, 0, _HEADER_BYTES)
-    parts = tf.strings.split(header[tf.newaxis], before, maxsplit=1).values
-
-    def read():
-        exif = parts[1]
-        order = tf.strings.substr(exif, 0, 4)
-        big = order == b"MM\0*"
-        return tf.cond(big | (order == b"II*\0"), lambda: _tag_of_tiff(exif, big), lambda: 1)
-
-    return tf.cond(tf.size(parts) > 1, read, lambda: 1)
-
-
-def _tag_of_tiff(exif, big_endian):
-    """The value of tag 274, orientation, in the first directory of a TIFF structure."""
-    data = tf.cast(tf.io.decode_raw(exif, tf.uint8), tf.int32)
-    short = tf.where(big_endian, [256, 1], [1, 256])
-    long = tf.where(big_endian, [0, 65536, 256, 1], [1, 256, 65536, 0])  # of 128 KiB at most
-    start = tf.reduce_sum(data[4:8] * long)
-    count = tf.reduce_sum(data[start : start + 2] * short)
-    count = tf.minimum(count, (tf.size(data) - start - 2) // 12)  # cut off behind 128 KiB
-    entries = tf.reshape(data[start + 2 : start + 2 + 12 * tf.maximum(count, 0)], [-1, 12])
-    tags = tf.reduce_sum(entries[:, :2] * short, axis=1)
-    values = tf.reduce_sum(entries[:, 8:10] * short, axis=1)
-    found = tf.concat([tf.boolean_mask(values, tags == 274), [1]], axis=0)[0]
-    return tf.where((found >= 1) & (found <= 8), found, 1)
-
-
-def _upright(image, orientation):
-    def turned():
-        upright = tf.cond(orientation >= 5, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
-        for axis, mirrored in ((1, (2, 3, 6, 7)), (0, (3, 4, 7, 8))):
-            flip = tf.reduce_any(orientation == tf.constant(mirrored))
-            upright = tf.cond(
-                flip,
-                lambda upright=upright, axis=axis: tf.reverse(upright, [axis]),
-                lambda upright=upright: upright,
-            )
-        return upright
-
-    return tf.cond(orientation == 1, lambda: image, turned)
-
-
 def _integers(contents, start: int, dtype, big_endian: bool = False):
     """Two numbers that stand at `start`, int32 [2]; zeros of a file that ends before."""
     end = start + 2 * dtype.size
@@ -274,42 +226,3 @@ def _integers(contents, start: int, dtype, big_endian: bool = False):
     numbers = tf.strings.substr(head, start, 2 * dtype.size)
     decoded = tf.io.decode_raw(numbers, dtype, little_endian=not big_endian)
     return tf.cast(tf.ensure_shape(decoded, [2]), tf.int32)
-
-
-def _is_of_pillow(start: bytes) -> bool:
-    is_ppm = start[:1] == b"P" and start[1:2] in b"123456" and start[2:3].isspace()
-    return (
-        (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
-        or start[:4] in (b"II*\0", b"MM\0*")
-        or (start[4:8] == b"ftyp" and start[8:12] in (b"avif", b"avis"))
-        or start[:4] == b"\xff\x4f\xff\x51"
-        or start[:12] == b"\0\0\0\x0cjP  \r\n\x87\n"
-        or is_ppm
-    )
-
-
-def _by_pillow(contents: Union[bytes, np.ndarray], megapixels: float) -> np.ndarray:
-    if isinstance(contents, np.ndarray):  # a scalar of bytes, when TensorFlow runs eagerly
-        contents = contents.item()
-    try:
-        return _decode_by_pillow(contents, megapixels)
-    except Exception as error:  # Pillow raises whatever a format's parser stumbles over
-        raise tf.errors.InvalidArgumentError(None, None, str(error)) from error
-
-
-def _decode_by_pillow(contents: bytes, megapixels: float) -> np.ndarray:
-    from PIL import Image, ImageOps
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is ours
-        image = Image.open(io.BytesIO(contents), formats=_PILLOW_FORMATS)
-    with image:
-        if image.width * image.height > megapixels * 1e6:
-            raise ValueError(
-                f"{image.height} x {image.width} pixels; the limit is {megapixels:g} M"
-            )
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith("I"):  # 16 bits: the upper byte, as of a PNG
-            grey = (np.asarray(upright).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-            return np.repeat(grey[..., None], 3, axis=2)
-        return np.asarray(upright.convert("RGB"))

@@ -13,7 +13,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from msbreg_tf.data.settings import MIB, DataSettings
-from msbreg_tf.data.sources.folder import FolderSource, find_images
+from msbreg_tf.data.sources.folder import FolderSource
+from msbreg_tf.data.sources.image_files import find_images
 from msbreg_tf.data.sources.records import LabelledRecords, records_of_files
 from msbreg_tf.data.sources.source import Source
 from msbreg_tf.data.sources.tfds import (

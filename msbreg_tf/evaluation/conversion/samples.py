@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from msbreg_tf.data.images.decoding import read_and_decode
 from msbreg_tf.data.images.resizing import resize_and_crop
-from msbreg_tf.data.sources.folder import find_images, no_images
+from msbreg_tf.data.sources.image_files import find_images, no_images
 from msbreg_tf.data.sources.sample import load_sample, tiles_to_sheet
 
 CALIBRATION = 100  # images

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Optional
 
 from msbreg_tf.data.images.decoding import is_decoded_in_graph
-from msbreg_tf.data.sources.folder import find_images, no_images
+from msbreg_tf.data.sources.image_files import find_images, no_images
 from msbreg_tf.data.sources.records import states_digest
 from msbreg_tf.errors import RunFailedError, note, note_broken
 from msbreg_tf.evaluation.features import blocks, files

@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from msbreg_tf.data.settings import DataSettings
-from msbreg_tf.data.sources.folder import find_images
+from msbreg_tf.data.sources.image_files import find_images
 from msbreg_tf.data.sources.table import open_source
 
 

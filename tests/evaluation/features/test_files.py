@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from msbreg_tf.data.sources.folder import find_images
+from msbreg_tf.data.sources.image_files import find_images
 from msbreg_tf.data.sources.records import states_digest
 from msbreg_tf.evaluation.features.blocks import BlockStore, embed_blocks, stored_features
 from msbreg_tf.evaluation.features.files import (
