@@ -77,7 +77,8 @@ def decode_reduced(
 
     def at_a_ratio():
         checked, orientation, size = _jpeg_header(contents, round(megapixels * 1e6))
-        chosen = tf.reduce_sum(tf.cast(reduce(*tf.unstack(size)) >= _RATIOS[1:], tf.int32))
+        allowed = tf.convert_to_tensor(reduce(*tf.unstack(size)))
+        chosen = tf.reduce_sum(tf.cast(allowed >= _RATIOS[1:], tf.int32))
         at = [functools.partial(_jpeg_pixels, checked, ratio) for ratio in _RATIOS]
         return upright(tf.switch_case(chosen, at), orientation), size
 
