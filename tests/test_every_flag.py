@@ -10,13 +10,14 @@ import sys
 _SCRIPT = """
 import importlib, json, sys
 from msbreg_tf.commands import cli, compare, data_service, doctor, embed, evaluate, parity
-from msbreg_tf.commands import preview_views, quickstart
+from msbreg_tf.commands import neighbours, preview_views, quickstart, report
 from msbreg_tf.evaluation.protocols.table import PROTOCOLS
 from msbreg_tf.settings import declared, flagged, is_bool
 
 COMMANDS = {name: evaluate.command(name) for name in PROTOCOLS}
 train = importlib.import_module("msbreg_tf.train")  # the door's `train` is the function
-for module in (train, quickstart, preview_views, embed, compare, data_service, parity, doctor):
+for module in (train, quickstart, preview_views, embed, compare, data_service, parity, doctor,
+               report, neighbours):
     COMMANDS[module.__name__.rpartition(".")[2]] = module.COMMAND
 
 def wrong_values(field):
@@ -67,7 +68,7 @@ def test_no_setting_takes_a_value_that_can_not_work():
     assert set(tried) == {
         *("knn", "linear", "finetune", "svm", "geometry"),
         *("train", "quickstart", "preview_views", "embed", "compare", "data_service", "parity"),
-        "doctor",
+        *("doctor", "report", "neighbours"),
     }
     assert sum(tried.values()) > 1000
     assert tried["train"] > 250

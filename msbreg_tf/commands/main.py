@@ -48,6 +48,10 @@ SUBCOMMANDS = {
     "svm": Subcommand("svm_eval", _EVALUATE, "VOC07's linear SVMs", "svm"),
     "compare": Subcommand("compare", "msbreg_tf.commands.compare", "several runs side by side"),
     "embed": Subcommand("embed", "msbreg_tf.commands.embed", "a folder of images to embeddings"),
+    "report": Subcommand("report", "msbreg_tf.commands.report", "a run as one page to look at"),
+    "neighbours": Subcommand(
+        "neighbours", "msbreg_tf.commands.neighbours", "images that are alike, near-duplicates"
+    ),
     "parity": Subcommand("parity", "msbreg_tf.commands.parity", "do your devices train as one?"),
     "data-service": Subcommand(
         "data_service", "msbreg_tf.commands.data_service", "make views on other machines"

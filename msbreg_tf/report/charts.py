@@ -63,8 +63,13 @@ def line_style(place: int) -> dict[str, str]:
 
 def line(name: str, x: Sequence, y: Sequence, place: int, **more: Any) -> dict[str, Any]:
     """A line; values that are not finite are gaps."""
-    own = {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "connectgaps": False}
-    return {**own, "line": {"width": 2, **line_style(place)}, **more}
+    own = {"type": "scatter", "mode": "lines", "name": plain(name), "connectgaps": False}
+    return {**own, "x": x, "y": y, "line": {"width": 2, **line_style(place)}, **more}
+
+
+def plain(text: str) -> str:
+    """A text that Plotly shows as it is: of its own accord it takes tags such as <b> for markup."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def axes(x: str, y: str, **more: Any) -> dict[str, Any]:

@@ -42,6 +42,7 @@ _WORDS = {
     "images_per_second": ("Images per second", "How fast it trained, between logged steps."),
 }
 _KNN = re.compile(r"knn(\d+)_top1")
+_NAMED = 5  # runs in a chart's sentence
 _EXACT = ("learning_rate", "tau", "same_picture", "effective_rank")  # shown as they are
 
 
@@ -96,7 +97,11 @@ def _chart(key: str, name: str, present: list[tuple[int, str, Series]], marks: l
     first, last, least, most = (f"{text}{unit}" for text in rows[0][1:5])
     summary = f"{meaning} From {first} to {last}; smallest {least}, largest {most}."
     if len(rows) > 1:
-        summary = f"{meaning} Last values: {'; '.join(f'{row[0]} {row[2]}{unit}' for row in rows[:12])}."
+        told = "; ".join(f"{row[0]} {row[2]}{unit}" for row in rows)
+        if len(rows) > _NAMED:
+            last = sorted(float(series.finite.values[-1]) * share for _, _, series in present)
+            told = f"of {len(rows)} runs from {number(last[0])}{unit} to {number(last[-1])}{unit}"
+        summary = f"{meaning} Last values: {told}."
     missing = sum(int(row[-1]) for row in rows)
     if missing:
         summary += f" {missing} of the logged values {'is' if missing == 1 else 'are'} not finite."

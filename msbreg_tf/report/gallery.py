@@ -17,7 +17,7 @@ from msbreg_tf.evaluation.similar import (
 )
 from msbreg_tf.evaluation.spectrum import effective_rank, judge_collapse, singular_values
 from msbreg_tf.report import maps
-from msbreg_tf.report.charts import COLOURS, GREY, Chart, Table, axes
+from msbreg_tf.report.charts import COLOURS, GREY, Chart, Table, axes, plain
 from msbreg_tf.report.features import Features
 from msbreg_tf.report.pictures import Pictures
 from msbreg_tf.report.results import short
@@ -216,7 +216,7 @@ def _map(
         {
             "type": "scattergl" if len(labels) > 20000 else "scatter",
             "mode": "markers",
-            "name": name,
+            "name": plain(name),
             "x": first[rows, 0],
             "y": first[rows, 1],
             "customdata": rows,

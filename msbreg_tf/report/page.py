@@ -29,6 +29,8 @@ from msbreg_tf.report.words import findings, newest_same_picture, what_was_train
 from msbreg_tf.run.callbacks.monitors import duration
 from msbreg_tf.run.config import Config
 
+_PLACES = ("workdir", "data_dir", "init_from")
+_UNLIKE = 6  # settings shown in which several runs differ
 _REMEDY = "Install it by `pip install 'msbreg-tf[report]'`."
 
 
@@ -133,7 +135,7 @@ def settings_table(
     changed = [
         (f"--{name}", _shown(value), _shown(base.get(name)))
         for name, value in known.items()
-        if _shown(value) != _shown(base.get(name)) and name not in ("workdir", "data_dir")
+        if _shown(value) != _shown(base.get(name)) and name not in _PLACES
     ]
     every = [
         (f"--{name}", _shown(value), _shown(defaults.get(name))) for name, value in known.items()
@@ -174,12 +176,19 @@ def _compared(runs: Sequence[RunFiles]) -> Optional[Table]:
     if len(runs) < 2:
         return None
     told = [findings(run, series_of(run), None) for run in runs]
+    unlike = [
+        name
+        for name in dict.fromkeys(name for run in runs for name in run.settings)
+        if len({_shown(run.settings.get(name)) for run in runs}) > 1 and name not in _PLACES
+    ]
     columns = ("run", "steps", *(finding.question for finding in told[0]))
-    rows = tuple(
-        (run.name, f"{run.last_step:,}", *(finding.answer for finding in of_run))
-        for run, of_run in zip(runs, told)
-    )
-    return Table(columns, rows)
+    columns += tuple(f"--{name}" for name in unlike[:_UNLIKE])
+    rows = []
+    for run, of_run in zip(runs, told):
+        values = (_shown(run.settings.get(name)) for name in unlike[:_UNLIKE])
+        answers = (finding.answer for finding in of_run)
+        rows.append((run.name, f"{run.last_step:,}", *answers, *values))
+    return Table(columns, tuple(rows))
 
 
 def _charts(contents: Contents) -> dict[str, list[Chart]]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from msbreg_tf.evaluation.results.comparison import Column, compare, described
 from msbreg_tf.evaluation.results.published import PUBLISHED
-from msbreg_tf.report.charts import Chart, Table, axes, line, number
+from msbreg_tf.report.charts import Chart, Table, axes, line, number, plain
 from msbreg_tf.report.run_files import RunFiles
 
 _MOST_CLASSES = 30  # in a confusion matrix; more are a table of the worst
@@ -93,7 +93,7 @@ def confusion_charts(labels: np.ndarray, voted: np.ndarray, classes: Sequence[st
         return []
     counts = confusion(labels, voted, classes)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    names = [short(name) for name in classes]
+    names = [plain(short(name)) for name in classes]
     trace = {
         "type": "heatmap",
         "z": 100 * share,
