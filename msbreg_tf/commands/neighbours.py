@@ -178,7 +178,7 @@ def _query(
     for query, of_query in zip(own.query, hits):
         print(f"Like {query}")
         for similarity, path in of_query:
-            print(f"  {similarity:.4f}  {1 - similarity:.4f}  {path}")
+            print(f"  {similarity:.4f}  {max(0.0, 1 - similarity):.4f}  {path}")
     if own.output:
         from msbreg_tf.report.sheets import sheet_html, sheet_png
 
