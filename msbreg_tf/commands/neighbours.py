@@ -148,7 +148,9 @@ def _duplicates(own: NeighboursSettings, folder: _Folder) -> None:
     lines += [(f"{p.similarity:.4f}", folder.names[p.first], folder.names[p.second]) for p in pairs]
     text = io.StringIO(newline="")
     csv.writer(text).writerows(lines)
-    images = f"{len(pairs):,} pairs of at least {own.duplicates:g} among {len(folder.names):,} images"
+    images = (
+        f"{len(pairs):,} pairs of at least {own.duplicates:g} among {len(folder.names):,} images"
+    )
     if not own.output:
         print(text.getvalue().replace("\r\n", "\n"), end="")
         return
@@ -156,9 +158,7 @@ def _duplicates(own: NeighboursSettings, folder: _Folder) -> None:
     print(f"Wrote {own.output}: {images}.")
 
 
-def _query(
-    own: NeighboursSettings, folder: _Folder, encoder: "ExportedEncoder", size: int
-) -> None:
+def _query(own: NeighboursSettings, folder: _Folder, encoder: "ExportedEncoder", size: int) -> None:
     import numpy as np
 
     from msbreg_tf.evaluation.features.files import file_images

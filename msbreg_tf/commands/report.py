@@ -64,9 +64,7 @@ def _run(own: ReportSettings, batch: BatchSettings, cache: CacheSettings) -> Non
     check_new_file("output", output)
     for path in paths:
         if not os.path.isfile(os.path.join(os.path.expanduser(path), "run.json")):
-            raise ValueError(
-                f"--runs={path}: no run.json in it. Give the --workdir of a training."
-            )
+            raise ValueError(f"--runs={path}: no run.json in it. Give the --workdir of a training.")
     while True:
         is_finished = write_report(own, paths, output, batch.batch_size, cache.cache_dir)
         if not own.watch or is_finished:
@@ -191,7 +189,9 @@ def _views(run: "RunFiles", data, missing: dict[str, str]) -> list:
             count=_VIEWED,
         )
     except ValueError as error:
-        missing["views"] = f"The views can't be shown: {error} --data_dir says where the images are."
+        missing["views"] = (
+            f"The views can't be shown: {error} --data_dir says where the images are."
+        )
         return []
 
 
@@ -211,7 +211,9 @@ def run_paths(runs: Sequence[str]) -> list[str]:
             continue
         found = [p for p in sorted(glob.glob(pattern)) if os.path.exists(f"{p}/run.json")]
         if not found:
-            raise ValueError(f"--runs={run}: no run's folder fits. Give the --workdir of trainings.")
+            raise ValueError(
+                f"--runs={run}: no run's folder fits. Give the --workdir of trainings."
+            )
         paths += found
     return list(dict.fromkeys(paths))
 

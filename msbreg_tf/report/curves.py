@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from msbreg_tf.evaluation.spectrum import effective_rank
 from msbreg_tf.report.charts import (
     COLOURS,
     GREY,
@@ -29,12 +30,18 @@ from msbreg_tf.report.series import (
 # What a reader sees first, and in which words; a name that is not here is shown after these, as is.
 _WORDS = {
     "loss": ("Loss", "What training makes small: the sum of the terms with their weights."),
-    "centroid": ("Centroid loss", "How far views are from the centroid of the others of a picture."),
+    "centroid": (
+        "Centroid loss",
+        "How far views are from the centroid of the others of a picture.",
+    ),
     "singular_value": ("Singular value loss", "How unevenly the embeddings fill their dimensions."),
     "brownian": ("Brownian loss", "The random push that keeps pictures apart."),
     "uniformity": ("Uniformity loss", "How unevenly the embeddings lie on the sphere."),
     "same_picture": ("Views recognised", "Share of views whose nearest other is of their picture."),
-    "effective_rank": ("Effective rank", "How many dimensions the predictions of fixed views fill."),
+    "effective_rank": (
+        "Effective rank",
+        "How many dimensions the predictions of fixed views fill.",
+    ),
     "std_spread": ("Spread", "How far predictions scatter; near 0 means that all are the same."),
     "learning_rate": ("Learning rate", "The warm-up, then a cosine."),
     "tau": ("τ of the target", "What share of itself the target network keeps in a step."),
@@ -152,17 +159,17 @@ def spectrum_over_time(run: RunFiles) -> list[Chart]:
     layout = axes("rank", "", showlegend=True, height=320)
     layout["xaxis"]["type"] = "log"
     layout["yaxis"]["rangemode"] = "tozero"
-    first, last = (_evenness(values) for values in (spectra[0], spectra[-1]))
+    first, last = (number(effective_rank(values)) for values in (spectra[0], spectra[-1]))
     summary = (
         "Singular values of the predictions of fixed views, largest first. A flat line uses all "
-        f"dimensions alike. Half of the variance lies in the first {first} at step {steps[0]:,} "
-        f"and in the first {last} at step {steps[-1]:,}."
+        f"dimensions alike. Effective rank {first} at step {steps[0]:,}, {last} at step "
+        f"{steps[-1]:,}."
     )
     rows = tuple(
-        (f"{step:,}", number(values[0]), number(np.median(values)), str(_evenness(values)))
+        (f"{step:,}", number(values[0]), number(np.median(values)), number(effective_rank(values)))
         for step, values in zip(steps, spectra)
     )
-    columns = ("step", "largest", "median", "dimensions with half of the variance")
+    columns = ("step", "largest", "median", "effective rank")
     return [
         Chart("spectrum-time", "Over time", summary, tuple(traces), layout, Table(columns, rows))
     ]
@@ -179,18 +186,13 @@ def spectrum_of_features(spectra: Mapping[str, np.ndarray]) -> Chart:
         style = {"width": 2.5, "color": COLOURS[0]} if place == 0 else {"width": 2, "color": GREY}
         ranks = np.arange(1, len(values) + 1)
         traces.append(line(name, ranks, values, place, line=style))
-        rows.append((name, number(values[0]), number(np.median(values)), str(_evenness(values))))
+        rank = number(effective_rank(values))
+        rows.append((name, number(values[0]), number(np.median(values)), rank))
     layout = axes("rank", "", showlegend=True, height=320)
     layout["xaxis"]["type"] = "log"
     layout["yaxis"]["rangemode"] = "tozero"
-    told = "; ".join(f"{row[0]}: half of the variance lies in {row[3]} directions" for row in rows)
-    columns = ("encoder", "largest", "median", "dimensions with half of the variance")
-    told = f"Singular values of the unit features less their mean. {told[0].upper()}{told[1:]}."
+    told = ", ".join(f"{row[3]} {row[0]}" for row in rows)
+    columns = ("encoder", "largest", "median", "effective rank")
+    told = f"Singular values of the unit features less their mean, largest first. Effective rank: {told}."
     return Chart("spectrum-features", "Of the exported features", told, tuple(traces),
                  layout, Table(columns, tuple(rows)))  # fmt: skip
-
-
-def _evenness(values: np.ndarray) -> int:
-    """How many of the largest singular values hold half of the variance."""
-    squares = np.cumsum(np.asarray(values, np.float64) ** 2)
-    return int(np.searchsorted(squares, squares[-1] / 2) + 1) if len(squares) else 0

@@ -207,7 +207,9 @@ def _map(
     if len(present) > _COLOURED + 1:
         own = np.sort(np.argsort(-counts, kind="stable")[:_COLOURED])
     colour = {int(label): COLOURS[place] for place, label in enumerate(own)}
-    shown = [(short(groups[label]), np.flatnonzero(labels == label), colour[label]) for label in own]
+    shown = [
+        (short(groups[label]), np.flatnonzero(labels == label), colour[label]) for label in own
+    ]
     rest = np.flatnonzero(~np.isin(labels, own))
     if len(rest):
         shown.append((f"{len(present) - len(own):,} others", rest, GREY))

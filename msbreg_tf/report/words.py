@@ -118,6 +118,8 @@ def _quality(run: RunFiles, series: dict[str, Series], judged: Optional[Judged])
         if fell:
             why += " It has fallen since its best."
         doubtful = fell or (judged is not None and bool(judged.votes) and not _beats_all(judged))
+        if judged and judged.votes and not _beats_all(judged):
+            why += f" But: {_votes(judged)[0].lower()}{_votes(judged)[1:]}"
         return Finding(question, f"{100 * values.values[-1]:.1f} % k-NN", _doubt(doubtful), why)
     if judged and judged.votes:
         trained = next(iter(judged.votes.values()))
@@ -142,7 +144,11 @@ def _learned(run: RunFiles, series: dict[str, Series], judged: Optional[Judged])
     )
     if judged and len(judged.votes) > 1:
         answer = "yes" if _beats(judged, list(judged.votes.values())[1]) else "not visibly"
-        why = _votes(judged)
+        (_, trained), (other, theirs) = list(judged.votes.items())[:2]
+        why = (
+            f"Of {judged.images:,} training images the neighbours classify {100 * trained:.1f} %, "
+            f"and {100 * theirs:.1f} % by {other}."
+        )
         if said and said["learnt"] != answer:  # two measures may differ; a reader should know
             why += f" Without labels it is less clear: {said['why']}"
         return Finding(question, answer, _doubt(answer != "yes"), why)

@@ -132,8 +132,12 @@ def test_it_opens_from_a_file_and_every_chart_is_drawn(chrome, pages, name, widt
 
 def test_names_are_only_ever_text(chrome, pages):
     page = Page(chrome, pages["one"])
-    assert page.js("return window.hacked === undefined && document.querySelector('img[src=x]') === null")
-    groups = page.js("return [...document.querySelectorAll('#map-group option')].map((o) => o.text)")
+    assert page.js(
+        "return window.hacked === undefined && document.querySelector('img[src=x]') === null"
+    )
+    groups = page.js(
+        "return [...document.querySelectorAll('#map-group option')].map((o) => o.text)"
+    )
     assert groups[1:] == sorted(name.replace("/", "∕") for name in HOSTILE)
     legend = page.js("return document.querySelector('#map-chart .legend').textContent")
     assert "<script>win" in legend
@@ -167,7 +171,10 @@ def test_hover_shows_a_thumbnail_click_its_neighbours_and_a_lasso_images(chrome,
     page.mouse("mouseReleased", *corners[-1], button="left", clickCount=1)
     page.wait("return !document.querySelector('#selection').hidden")
     assert page.js("return document.querySelectorAll('#selection-tiles .tile').length") == 49
-    assert page.js("return document.querySelector('#selection-title').textContent") == "49 images in the lasso"
+    assert (
+        page.js("return document.querySelector('#selection-title').textContent")
+        == "49 images in the lasso"
+    )
     page.js("document.querySelector('#selection-tiles .tile').click()")
     assert page.js("return document.querySelector('#one').open")
     assert page.js("return document.querySelectorAll('#one-near .tile').length") == 8
@@ -190,7 +197,9 @@ def test_the_keyboard_reaches_every_control(chrome, pages):
         page.key("Tab", 9)
         if page.js("return window.wanted.every((e) => window.reached.has(e))"):
             break
-    missed = page.js("return window.wanted.filter((e) => !window.reached.has(e)).map((e) => e.outerHTML)")
+    missed = page.js(
+        "return window.wanted.filter((e) => !window.reached.has(e)).map((e) => e.outerHTML)"
+    )
     assert missed == []
     page.js("document.querySelector('.view').focus()")
     assert not page.js("return document.querySelector('.box').hidden")
@@ -206,7 +215,9 @@ def test_controls_change_the_charts(chrome, pages):
     before = page.pixels("#curves .chart")
     page.js("document.querySelector('input[name=smoothing][value=smooth]').click()")
     for _ in range(11):
-        page.js("[...document.querySelectorAll('input[name=run]')].find((box) => box.checked).click()")
+        page.js(
+            "[...document.querySelectorAll('input[name=run]')].find((box) => box.checked).click()"
+        )
     assert drawn_colours(page.pixels("#curves .chart")) < drawn_colours(before)
     page.js("document.querySelector('#theme').click()")
     assert page.pixels("h1").mean() < 128
@@ -215,5 +226,7 @@ def test_controls_change_the_charts(chrome, pages):
     before = page.js(places)
     page.js("document.querySelector('input[name=projection][value=PCA]').click()")
     assert page.js(places) != before
-    page.js("const s = document.querySelector('#map-group'); s.value = '1'; s.dispatchEvent(new Event('change'))")
+    page.js(
+        "const s = document.querySelector('#map-group'); s.value = '1'; s.dispatchEvent(new Event('change'))"
+    )
     assert page.js("return document.querySelectorAll('#selection-tiles .tile').length") in (8, 9)

@@ -112,7 +112,9 @@ def test_what_it_says_is_what_was_found(page, pictures):
     assert "Not fine-tuned" in text
     lists = data_of(page, "lists")
     assert lists["duplicates"][1][2] == "1.0000"
-    assert {"0-0.png", "twin.png"} == {name[-8:].lstrip("/1>") for name in lists["duplicates"][1][:2]}
+    assert {"0-0.png", "twin.png"} == {
+        name[-8:].lstrip("/1>") for name in lists["duplicates"][1][:2]
+    }
     assert len(lists["farthest"]) == 25
     assert lists["broken"][1][0].endswith("broken.jpg")
     specs = data_of(page, "specs")

@@ -32,7 +32,15 @@ def test_words_say_what_was_done_and_nothing_else():
     still = {"top": 0, "left": 0, "height": 5, "width": 10, "flip": 0, "blur": 0.01, "turn": 0.0,
              "brightness": 1, "contrast": 1, "saturation": 1, "grey": 0, "solarize": 255}  # fmt: skip
     assert _words(still, 100) == "crop of 50 % of the image"
-    done = {**still, "flip": 1, "blur": 0.8, "turn": 0.1, "contrast": 1.2, "grey": 1, "solarize": 128}
+    done = {
+        **still,
+        "flip": 1,
+        "blur": 0.8,
+        "turn": 0.1,
+        "contrast": 1.2,
+        "grey": 1,
+        "solarize": 128,
+    }
     assert _words(done, 100) == (
         "crop of 50 % of the image, mirrored, blurred by 0.8 pixels, contrast × 1.20, hue turned "
         "by +36°, grey, solarised"

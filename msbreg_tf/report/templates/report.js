@@ -6,6 +6,7 @@ const read = (id) => JSON.parse(document.getElementById(id)?.textContent ?? "nul
 const specs = read("specs");
 const page = read("page-data");
 const lists = read("lists");
+const HEIGHT = 250; // pixels of a chart
 const root = document.documentElement;
 const one = (selector) => document.querySelector(selector);
 const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
@@ -41,7 +42,7 @@ function themeOf(spec) {
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: themed("soft") },
     margin: { l: 44, r: 10, t: layout.showlegend ? 34 : 8, b: 40 },
-    height: layout.height ?? 250,
+    height: layout.height ?? HEIGHT,
     hovermode: spec.kind === "map" ? "closest" : layout.hovermode ?? "x",
     hoverlabel: { bgcolor: themed("panel"), bordercolor: themed("line"), font: { color: themed("ink") } },
     legend: { orientation: "h", y: 1.01, yanchor: "bottom", x: 0, font: { size: 11 }, itemsizing: "constant" },
@@ -87,6 +88,7 @@ async function drawAll() {
   const options = { displayModeBar: false, responsive: true, showTips: false };
   for (const chart of all(".chart")) {
     const spec = specs[chart.id];
+    chart.style.height = `${spec.layout.height ?? HEIGHT}px`;
     await window.Plotly.newPlot(chart, chart.id === "map-chart" ? mapTraces() : shownTraces(spec), themeOf(spec), options);
   }
   if (page) listenToMap();
