@@ -148,14 +148,12 @@ def _duplicates(own: NeighboursSettings, folder: _Folder) -> None:
     lines += [(f"{p.similarity:.4f}", folder.names[p.first], folder.names[p.second]) for p in pairs]
     text = io.StringIO(newline="")
     csv.writer(text).writerows(lines)
-    images = (
-        f"{len(pairs):,} pairs of at least {own.duplicates:g} among {len(folder.names):,} images"
-    )
+    found = f"{len(pairs):,} pairs of at least {own.duplicates:g}"
     if not own.output:
         print(text.getvalue().replace("\r\n", "\n"), end="")
         return
     _write(own.output, text.getvalue().encode("utf-8", "backslashreplace"))
-    print(f"Wrote {own.output}: {images}.")
+    print(f"Wrote {own.output}: {found} among {len(folder.names):,} images.")
 
 
 def _query(own: NeighboursSettings, folder: _Folder, encoder: "ExportedEncoder", size: int) -> None:

@@ -72,6 +72,12 @@ def plain(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def short(name: str, most: int = 24) -> str:
+    """A name that fits beside a chart: a long one loses its middle."""
+    half = (most - 1) // 2
+    return name if len(name) <= most else f"{name[:half]}…{name[-half:]}"
+
+
 def axes(x: str, y: str, **more: Any) -> dict[str, Any]:
     """A layout with titles on both axes."""
     return {"xaxis": {"title": {"text": x}}, "yaxis": {"title": {"text": y}}, **more}

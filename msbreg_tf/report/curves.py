@@ -32,7 +32,7 @@ _WORDS = {
     "loss": ("Loss", "What training makes small: the sum of the terms with their weights."),
     "centroid": (
         "Centroid loss",
-        "How far views are from the centroid of the others of a picture.",
+        "How far a view is from the centroid of the other views.",
     ),
     "singular_value": ("Singular value loss", "How unevenly the embeddings fill their dimensions."),
     "brownian": ("Brownian loss", "The random push that keeps pictures apart."),
@@ -40,7 +40,7 @@ _WORDS = {
     "same_picture": ("Views recognised", "Share of views whose nearest other is of their picture."),
     "effective_rank": (
         "Effective rank",
-        "How many dimensions the predictions of fixed views fill.",
+        "How many dimensions predictions of fixed views fill.",
     ),
     "std_spread": ("Spread", "How far predictions scatter; near 0 means that all are the same."),
     "learning_rate": ("Learning rate", "The warm-up, then a cosine."),
@@ -193,6 +193,6 @@ def spectrum_of_features(spectra: Mapping[str, np.ndarray]) -> Chart:
     layout["yaxis"]["rangemode"] = "tozero"
     told = ", ".join(f"{row[3]} {row[0]}" for row in rows)
     columns = ("encoder", "largest", "median", "effective rank")
-    told = f"Singular values of the unit features less their mean, largest first. Effective rank: {told}."
+    told = f"Singular values of the unit features less their mean. Effective rank: {told}."
     return Chart("spectrum-features", "Of the exported features", told, tuple(traces),
                  layout, Table(columns, tuple(rows)))  # fmt: skip

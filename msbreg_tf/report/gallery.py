@@ -1,7 +1,6 @@
 """What a report shows of images: nearest neighbours, a map, odd ones; and what they say."""
 
 import dataclasses
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Optional
 
@@ -17,10 +16,9 @@ from msbreg_tf.evaluation.similar import (
 )
 from msbreg_tf.evaluation.spectrum import effective_rank, judge_collapse, singular_values
 from msbreg_tf.report import maps
-from msbreg_tf.report.charts import COLOURS, GREY, Chart, Table, axes, plain
+from msbreg_tf.report.charts import Chart
 from msbreg_tf.report.features import Features
 from msbreg_tf.report.pictures import Pictures
-from msbreg_tf.report.results import short
 from msbreg_tf.report.sprites import Sprite, sprite_of
 from msbreg_tf.report.words import Judged
 
@@ -28,7 +26,6 @@ NEIGHBOURS = 8  # shown beside each image
 _VOTERS = 20
 _ROWS = 24
 _ODD = 24
-_COLOURED = 11  # labels with a colour of their own; the others are grey
 _CLUSTERS = 10
 _SMALL, _LARGE = 44, 104  # pixels of a thumbnail in the map, and on the sheets
 _DUPLICATE = 0.95
@@ -162,7 +159,7 @@ def make_gallery(pictures: Pictures, features: Features, method: str, seed: int)
         beside=beside,
         duplicates=duplicates,
         farthest=farthest,
-        charts=[_map(points, labels, groups, kind)],
+        charts=[maps.map_chart(points, labels, groups, kind)],
         spectra=_spectra(features),
         voted=voted,
         judged=_judge(pictures, features, voted),
@@ -195,53 +192,6 @@ def _groups(
         return pictures.labels, pictures.classes, pictures.label_kind
     labels = maps.clusters(features.trained, _CLUSTERS, seed)
     return labels, tuple(f"cluster {n + 1}" for n in range(labels.max() + 1)), "cluster"
-
-
-def _map(
-    points: dict[str, np.ndarray], labels: np.ndarray, groups: Sequence[str], kind: str
-) -> Chart:
-    """A scatter chart; report.js adds thumbnails, the lasso and the choice of the projection."""
-    counts = np.bincount(labels, minlength=len(groups))
-    present = np.flatnonzero(counts)
-    own = present
-    if len(present) > _COLOURED + 1:
-        own = np.sort(np.argsort(-counts, kind="stable")[:_COLOURED])
-    colour = {int(label): COLOURS[place] for place, label in enumerate(own)}
-    shown = [
-        (short(groups[label]), np.flatnonzero(labels == label), colour[label]) for label in own
-    ]
-    rest = np.flatnonzero(~np.isin(labels, own))
-    if len(rest):
-        shown.append((f"{len(present) - len(own):,} others", rest, GREY))
-    first = next(reversed(points.values()))
-    traces = tuple(
-        {
-            "type": "scattergl" if len(labels) > 20000 else "scatter",
-            "mode": "markers",
-            "name": plain(name),
-            "x": first[rows, 0],
-            "y": first[rows, 1],
-            "customdata": rows,
-            "hoverinfo": "none",
-            "marker": {"size": 6, "color": its, "opacity": 0.8, "line": {"width": 0}},
-            "meta": {title: at[rows].T for title, at in points.items()},
-        }
-        for name, rows, its in shown
-    )
-    layout = {**axes("", ""), "showlegend": True, "dragmode": "lasso", "height": 640}
-    for axis in ("xaxis", "yaxis"):
-        layout[axis].update(
-            showticklabels=False, zeroline=False, showgrid=False, range=[-0.03, 1.03]
-        )
-    what = {"class": "class", "folder": "folder", "cluster": "cluster (k-means)"}[kind]
-    summary = (
-        f"{len(labels):,} images, each a point; near points are alike to the encoder. Coloured by "
-        f"{what}. Distances between far groups mean little."
-    )
-    plural = {"class": "classes"}.get(kind, f"{kind}s")
-    top = Counter({groups[label]: int(counts[label]) for label in present}).most_common(40)
-    table = Table((plural, "images"), tuple((name, f"{count:,}") for name, count in top))
-    return Chart("map-chart", "Map", summary, traces, layout, table, kind="map")
 
 
 def _spectra(features: Features) -> dict[str, np.ndarray]:

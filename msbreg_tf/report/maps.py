@@ -1,9 +1,14 @@
 """Images as points in the plane: PCA at once, and t-SNE or UMAP on what PCA leaves."""
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 
 from msbreg_tf.evaluation.rows import unit_rows
+from msbreg_tf.report.charts import COLOURS, GREY, Chart, Table, axes, plain, short
 
+_COLOURED = 11  # labels with a colour of their own; the others are grey
 METHODS = ("tsne", "umap", "pca")
 TITLES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PCA"}
 _ITERATIONS = 500  # half of scikit-learn's; the layout hardly changes after that
@@ -28,6 +33,60 @@ def projections(features: np.ndarray, method: str, seed: int) -> dict[str, np.nd
     elif method == "umap" and len(features) >= 8:
         found[TITLES[method]] = _umap(principal, seed)
     return {name: _to_unit_square(points) for name, points in found.items()}
+
+
+def map_chart(
+    points: dict[str, np.ndarray], labels: np.ndarray, groups: Sequence[str], kind: str
+) -> Chart:
+    """A scatter chart; report.js adds thumbnails, the lasso and the choice of the projection.
+
+    Args:
+      points: what `projections` returned; the last is shown first.
+      labels: int [n].
+      groups: the name of each label.
+      kind: "class", "folder" or "cluster".
+    """
+    counts = np.bincount(labels, minlength=len(groups))
+    present = np.flatnonzero(counts)
+    own = present
+    if len(present) > _COLOURED + 1:
+        own = np.sort(np.argsort(-counts, kind="stable")[:_COLOURED])
+    colour = {int(label): COLOURS[place] for place, label in enumerate(own)}
+    shown = [
+        (short(groups[label]), np.flatnonzero(labels == label), colour[label]) for label in own
+    ]
+    rest = np.flatnonzero(~np.isin(labels, own))
+    if len(rest):
+        shown.append((f"{len(present) - len(own):,} others", rest, GREY))
+    first = next(reversed(points.values()))
+    traces = tuple(
+        {
+            "type": "scattergl" if len(labels) > 20000 else "scatter",
+            "mode": "markers",
+            "name": plain(name),
+            "x": first[rows, 0],
+            "y": first[rows, 1],
+            "customdata": rows,
+            "hoverinfo": "none",
+            "marker": {"size": 6, "color": its, "opacity": 0.8, "line": {"width": 0}},
+            "meta": {title: at[rows].T for title, at in points.items()},
+        }
+        for name, rows, its in shown
+    )
+    layout = {**axes("", ""), "showlegend": True, "dragmode": "lasso", "height": 640}
+    for axis in ("xaxis", "yaxis"):
+        layout[axis].update(
+            showticklabels=False, zeroline=False, showgrid=False, range=[-0.03, 1.03]
+        )
+    what = {"class": "class", "folder": "folder", "cluster": "cluster (k-means)"}[kind]
+    summary = (
+        f"{len(labels):,} images, each a point; near points are alike to the encoder. Coloured by "
+        f"{what}. Distances between far groups mean little."
+    )
+    plural = {"class": "classes"}.get(kind, f"{kind}s")
+    top = Counter({groups[label]: int(counts[label]) for label in present}).most_common(40)
+    table = Table((plural, "images"), tuple((name, f"{count:,}") for name, count in top))
+    return Chart("map-chart", "Map", summary, traces, layout, table, kind="map")
 
 
 def clusters(features: np.ndarray, count: int, seed: int) -> np.ndarray:

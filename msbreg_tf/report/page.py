@@ -1,4 +1,4 @@
-"""A report as one HTML file, by Jinja2's templates, which escape, and Plotly, which is put into it."""
+"""A report as one HTML file: Jinja2's templates, which escape, and Plotly, which is put into it."""
 
 import base64
 import dataclasses
@@ -13,6 +13,7 @@ import msbreg_tf
 from msbreg_tf.report.advice import Facts, advise
 from msbreg_tf.report.charts import Chart, Table, line_style
 from msbreg_tf.report.curves import curve_charts, spectrum_of_features, spectrum_over_time
+from msbreg_tf.report.details import PLACES, changes, facts_table, settings_table, shown
 from msbreg_tf.report.gallery import Gallery
 from msbreg_tf.report.results import (
     confusion,
@@ -29,7 +30,6 @@ from msbreg_tf.report.words import findings, newest_same_picture, what_was_train
 from msbreg_tf.run.callbacks.monitors import duration
 from msbreg_tf.run.config import Config
 
-_PLACES = ("workdir", "data_dir", "init_from")
 _UNLIKE = 6  # settings shown in which several runs differ
 _REMEDY = "Install it by `pip install 'msbreg-tf[report]'`."
 
@@ -91,9 +91,9 @@ def render(contents: Contents) -> str:
         results=results_tables(contents.runs, list(Config().result_settings())),
         settings=[settings_table(run, contents.recipe) for run in contents.runs],
         recipe=contents.recipe[0] if contents.recipe else None,
-        facts=[_facts_table(run) for run in contents.runs],
+        facts=[facts_table(run) for run in contents.runs],
         pauses=[(run.name, pause) for run in contents.runs for pause in interruptions(run)],
-        changes=[change for run in contents.runs for change in _changes(run)],
+        changes=[change for run in contents.runs for change in changes(run)],
         duration=duration,
         refresh=contents.refresh,
         plotly=plotly_compressed(),
@@ -123,29 +123,6 @@ def plotly_compressed() -> str:
     from plotly.offline import get_plotlyjs
 
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode()
-
-
-def settings_table(
-    run: RunFiles, recipe: Optional[tuple[str, Mapping[str, Any]]]
-) -> dict[str, Table]:
-    """{"changed": settings that are not the recipe's, "all": all of them}."""
-    defaults = Config().settings()
-    base = {**defaults, **(recipe[1] if recipe else {})}
-    known = {name: value for name, value in run.settings.items() if value is not None}
-    changed = [
-        (f"--{name}", _shown(value), _shown(base.get(name)))
-        for name, value in known.items()
-        if _shown(value) != _shown(base.get(name)) and name not in _PLACES
-    ]
-    every = [
-        (f"--{name}", _shown(value), _shown(defaults.get(name))) for name, value in known.items()
-    ]
-    return {
-        "changed": Table(
-            ("setting", "this run", "recipe" if recipe else "default"), tuple(changed)
-        ),
-        "all": Table(("setting", "this run", "default"), tuple(every)),
-    }
 
 
 def _words(contents: Contents) -> dict[str, Any]:
@@ -179,13 +156,13 @@ def _compared(runs: Sequence[RunFiles]) -> Optional[Table]:
     unlike = [
         name
         for name in dict.fromkeys(name for run in runs for name in run.settings)
-        if len({_shown(run.settings.get(name)) for run in runs}) > 1 and name not in _PLACES
+        if len({shown(run.settings.get(name)) for run in runs}) > 1 and name not in PLACES
     ]
     columns = ("run", "steps", *(finding.question for finding in told[0]))
     columns += tuple(f"--{name}" for name in unlike[:_UNLIKE])
     rows = []
     for run, of_run in zip(runs, told):
-        values = (_shown(run.settings.get(name)) for name in unlike[:_UNLIKE])
+        values = (shown(run.settings.get(name)) for name in unlike[:_UNLIKE])
         answers = (finding.answer for finding in of_run)
         rows.append((run.name, f"{run.last_step:,}", *answers, *values))
     return Table(columns, tuple(rows))
@@ -227,32 +204,3 @@ def _class_tables(gallery: Optional[Gallery]) -> dict[str, Table]:
         "accuracy": per_class(counts, gallery.groups),
         "mistakes": mistakes(counts, gallery.groups),
     }
-
-
-def _facts_table(run: RunFiles) -> Table:
-    """Versions, commit, hardware and images, as far as they are recorded."""
-    versions = run.metadata.get("versions", {})
-    exports = {"exports": ", ".join(run.exports)} if run.exports else {}
-    measured = run.results[-1].get("versions", {}) if run.results else {}
-    rows = {
-        **{f"images: {k}" if k == "images" else k: v for k, v in run.facts.items()},
-        **{f"{name}, at export": value for name, value in versions.items()},
-        **{f"{name}, at evaluation": value for name, value in measured.items()},
-        **exports,
-        "folder": run.path,
-    }
-    return Table(("what", "value"), tuple((k.removeprefix("images: "), str(v)) for k, v in rows.items()))  # fmt: skip
-
-
-def _changes(run: RunFiles) -> list[tuple[str, int, str]]:
-    return [
-        (run.name, line["step"], ", ".join(f"--{n} from {a} to {b}" for n, (a, b) in changed.items()))
-        for line in run.metrics
-        if (changed := line.get("changed"))
-    ]  # fmt: skip
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return ",".join(map(str, value))
-    return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Images of a run to look at: some of those that it trained on, with their labels if there are any."""
+"""Images of a run to look at: some that it trained on, with their labels if there are any."""
 
 import dataclasses
 import hashlib

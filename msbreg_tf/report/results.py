@@ -1,4 +1,4 @@
-"""Evaluations in a report: results by protocol with published rows, and what classes are mistaken."""
+"""Evaluations in a report: results by protocol, published rows, and what classes are mistaken."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from msbreg_tf.evaluation.results.comparison import Column, compare, described
 from msbreg_tf.evaluation.results.published import PUBLISHED
-from msbreg_tf.report.charts import Chart, Table, axes, line, number, plain
+from msbreg_tf.report.charts import Chart, Table, axes, line, number, plain, short
 from msbreg_tf.report.run_files import RunFiles
 
 _MOST_CLASSES = 30  # in a confusion matrix; more are a table of the worst
@@ -143,9 +143,3 @@ def per_class(counts: np.ndarray, classes: Sequence[str]) -> Table:
         (str(classes[c]), f"{100 * counts[c, c] / total[c]:.1f} %", str(total[c])) for c in order
     )
     return Table(("class", "accuracy", "images"), rows)
-
-
-def short(name: str, most: int = 24) -> str:
-    """A name that fits beside a chart: a long one loses its middle."""
-    half = (most - 1) // 2
-    return name if len(name) <= most else f"{name[:half]}…{name[-half:]}"

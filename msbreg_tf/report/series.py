@@ -1,4 +1,4 @@
-"""What was logged, as series over steps: with gaps, smoothed, thinned, and where it was interrupted."""
+"""What was logged, as series over steps: with gaps, smoothed, thinned, and with interruptions."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Optional

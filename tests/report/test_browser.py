@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import pathlib
 import shutil
 import time
@@ -85,8 +86,9 @@ class Page:
 
     def requests(self):
         """Addresses that the page asked for."""
-        entries = [entry["message"] for entry in self.chrome.get_log("performance")]
-        return [part for part in entries if '"Network.requestWillBeSent"' in part]
+        entries = [json.loads(entry["message"]) for entry in self.chrome.get_log("performance")]
+        sent = [e["message"] for e in entries if e["message"]["method"].endswith("WillBeSent")]
+        return [each["params"]["request"]["url"] for each in sent]
 
     def pixels(self, selector):
         """What is seen of an element: uint8 [H, W, 3]."""
@@ -114,11 +116,12 @@ def drawn_colours(pixels) -> int:
 
 
 @pytest.mark.parametrize(
-    ("name", "width", "theme"), [("one", 1600, "light"), ("one", 360, "dark"), ("twelve", 360, "light")]
-)  # fmt: skip
+    ("name", "width", "theme"),
+    [("one", 1600, "light"), ("one", 360, "dark"), ("twelve", 360, "light")],
+)
 def test_it_opens_from_a_file_and_every_chart_is_drawn(chrome, pages, name, width, theme):
     page = Page(chrome, pages[name], width, theme)
-    assert [entry for entry in page.requests() if '"file:///' not in entry and '"data:' not in entry and '"blob:' not in entry] == []  # fmt: skip
+    assert {address.partition(":")[0] for address in page.requests()} <= {"file", "data"}
     assert [entry for entry in chrome.get_log("browser") if entry["level"] != "INFO"] == []
     keys = page.js("return [...document.querySelectorAll('.chart')].map((chart) => chart.id)")
     assert len(keys) >= 6
@@ -149,21 +152,14 @@ def test_names_are_only_ever_text(chrome, pages):
 def test_hover_shows_a_thumbnail_click_its_neighbours_and_a_lasso_images(chrome, pages):
     page = Page(chrome, pages["one"])
     left, top, width, height = page.js(
-        "document.querySelector('#map-chart').scrollIntoView({block: 'center', behavior: 'instant'});"
+        "const there = {block: 'center', behavior: 'instant'};"
+        "document.querySelector('#map-chart').scrollIntoView(there);"
         "const b = document.querySelector('#map-chart .nsewdrag').getBoundingClientRect();"
         "return [b.x, b.y, b.width, b.height]"
     )
-    x, y = page.js(
-        "const b = document.querySelector('#map-chart .point').getBoundingClientRect();"
-        "return [b.x + b.width / 2, b.y + b.height / 2]"
-    )
-    page.mouse("mouseMoved", x - 3, y)
-    page.mouse("mouseMoved", x, y)
-    page.wait("return !document.querySelector('#peek').hidden")
-    assert page.js("return document.querySelector('#peek p').textContent") != ""
-    assert page.pixels("#peek .tile").std() > 5
-    corners = [(left + 4, top + 4), (left + width - 4, top + 4), (left + width - 4, top + height - 4),
-               (left + 4, top + height - 4), (left + 4, top + 10)]  # fmt: skip
+    right, bottom = left + width - 4, top + height - 4
+    left, top = left + 4, top + 4
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top + 6)]
     page.mouse("mouseMoved", *corners[0])
     page.mouse("mousePressed", *corners[0], button="left", buttons=1, clickCount=1)
     for corner in corners[1:]:
@@ -175,6 +171,16 @@ def test_hover_shows_a_thumbnail_click_its_neighbours_and_a_lasso_images(chrome,
         page.js("return document.querySelector('#selection-title').textContent")
         == "49 images in the lasso"
     )
+    # A picture of more than is in view resizes the page for a moment, which ends a drag.
+    x, y = page.js(
+        "const b = document.querySelector('#map-chart .point').getBoundingClientRect();"
+        "return [b.x + b.width / 2, b.y + b.height / 2]"
+    )
+    page.mouse("mouseMoved", x - 3, y)
+    page.mouse("mouseMoved", x, y)
+    page.wait("return !document.querySelector('#peek').hidden")
+    assert page.js("return document.querySelector('#peek p').textContent") != ""
+    assert page.pixels("#peek .tile").std() > 5
     page.js("document.querySelector('#selection-tiles .tile').click()")
     assert page.js("return document.querySelector('#one').open")
     assert page.js("return document.querySelectorAll('#one-near .tile').length") == 8
@@ -189,8 +195,9 @@ def test_the_keyboard_reaches_every_control(chrome, pages):
         "window.reached = new Set();"
         "document.addEventListener('focusin', (event) => window.reached.add(event.target));"
         # Of radio buttons with one name, Tab reaches the one that is chosen, and arrows the others.
-        "window.wanted = [...document.querySelectorAll('button, select, summary, a[href], input')].filter("
-        "(e) => e.checkVisibility() && !(e.type === 'radio' && !e.checked) && !e.closest('dialog'));"
+        "const all = [...document.querySelectorAll('button, select, summary, a[href], input')];"
+        "const other = (e) => (e.type === 'radio' && !e.checked) || e.closest('dialog');"
+        "window.wanted = all.filter((e) => e.checkVisibility() && !other(e));"
         "return window.wanted.length"
     )
     for _ in range(3 * wanted):
@@ -222,11 +229,15 @@ def test_controls_change_the_charts(chrome, pages):
     page.js("document.querySelector('#theme').click()")
     assert page.pixels("h1").mean() < 128
     page = Page(chrome, pages["one"])
-    places = "return [...document.querySelectorAll('#map-chart .point')].map((p) => p.getAttribute('transform')).join()"
+    places = (
+        "const points = [...document.querySelectorAll('#map-chart .point')];"
+        "return points.map((point) => point.getAttribute('transform')).join()"
+    )
     before = page.js(places)
     page.js("document.querySelector('input[name=projection][value=PCA]').click()")
     assert page.js(places) != before
     page.js(
-        "const s = document.querySelector('#map-group'); s.value = '1'; s.dispatchEvent(new Event('change'))"
+        "const group = document.querySelector('#map-group'); group.value = '1';"
+        "group.dispatchEvent(new Event('change'))"
     )
     assert page.js("return document.querySelectorAll('#selection-tiles .tile').length") in (8, 9)

@@ -30,7 +30,8 @@ def test_the_box_is_where_the_view_was_cut_out():
 
 def test_words_say_what_was_done_and_nothing_else():
     still = {"top": 0, "left": 0, "height": 5, "width": 10, "flip": 0, "blur": 0.01, "turn": 0.0,
-             "brightness": 1, "contrast": 1, "saturation": 1, "grey": 0, "solarize": 255}  # fmt: skip
+             "brightness": 1, "contrast": 1, "saturation": 1,
+             "grey": 0, "solarize": 255}  # fmt: skip
     assert _words(still, 100) == "crop of 50 % of the image"
     done = {
         **still,
