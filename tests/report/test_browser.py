@@ -20,7 +20,7 @@ DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="no chromium: apt-get install chromium chromium-driver"
 )
-_PATIENCE = 90  # seconds; a page is there in two where nothing else runs
+_PATIENCE = 45  # seconds; a page is there in two where nothing else runs
 
 
 @pytest.fixture(scope="module")
