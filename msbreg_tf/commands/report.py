@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from msbreg_tf.report.run_files import RunFiles
 
 _VIEWED = 6  # images whose views are shown
+_NO_LABELS = (
+    "The images have no labels: with a folder for each class, or a labelled data set, this would "
+    "show what is mistaken for what."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +51,11 @@ class ReportSettings(Settings):
     seed: int = setting(0, "Seed of the choice of images and of the map.", low=0)
     data_dir: Optional[str] = setting(
         None, "Where the first run's images are now, if they were moved or it has no export yet."
+    )
+    tensorboard: bool = setting(
+        False,
+        "Also adds to the runs' tensorboard/ folders what the tabs HParams and Projector show: "
+        "settings with results, and the first run's images.",
     )
     watch: int = setting(
         0,
@@ -123,12 +132,13 @@ def _contents(
     own: ReportSettings, runs: Sequence["RunFiles"], batch_size: int, cache_dir: Optional[str]
 ) -> "Contents":
     """Images, if there are any and an export; what is missing has a line that says why."""
+    from msbreg_tf.report.details import missing_parts
     from msbreg_tf.report.features import features_of
     from msbreg_tf.report.gallery import make_gallery
     from msbreg_tf.report.page import Contents
     from msbreg_tf.report.pictures import load_pictures
 
-    run, gallery, missing = runs[0], None, _missing(runs)
+    run, gallery, missing = runs[0], None, missing_parts(runs)
     data_dir = own.data_dir or run.config.data.data_dir
     data = dataclasses.replace(run.config.data, data_dir=data_dir, data_service=None)
     views = _views(run, data, missing)
@@ -140,38 +150,28 @@ def _contents(
             if len(pictures.names) < 3:
                 raise ValueError("fewer than three images can be read.")
             features = features_of(run.exports[-1], pictures, cache_dir, batch_size, own.seed)
-            gallery = make_gallery(pictures, features, own.map, own.seed)
-            if pictures.labels is None:
-                missing["classes"] = (
-                    "The images have no labels: with a folder for each class, or a labelled data "
-                    "set, this would show what is mistaken for what."
-                )
         except ValueError as error:
             note(f"no images in the report: {error}")
             missing["gallery"] = f"The images can't be shown: {error}"
+        else:
+            gallery = make_gallery(pictures, features, own.map, own.seed)
+            missing.update({} if pictures.labels is not None else {"classes": _NO_LABELS})
+    if own.tensorboard:
+        _write_tensorboard(runs, gallery, features.trained if gallery else None)
     return Contents(
         runs, gallery, views, missing, data_dir=data_dir, recipe=nearest_recipe(run.settings)
     )
 
 
-def _missing(runs: Sequence["RunFiles"]) -> dict[str, str]:
-    """{section: how to get it}; a section that is there does not ask for its line."""
-    run = runs[0]
-    export = run.exports[-1] if run.exports else "EXPORT"
-    missing = {
-        "gallery": "No export yet, so there are no features to look at: the run writes one when it "
-        "is finished.",
-        "results": f"Not evaluated yet: python -m tools.geometry --saved_model={export} needs no "
-        f"labels; python -m tools.knn_eval --saved_model={export} does.",
-    }
-    if not run.exports:
-        missing["spectrum"] = "The spectrum of the exported features comes with the export."
-    if all(result["protocol"]["name"] != "finetune" for each in runs for result in each.results):
-        missing["finetune"] = (
-            f"Not fine-tuned: python -m tools.finetune --saved_model={export} --workdir=NEW "
-            "--results=FILE shows what few labels give."
-        )
-    return missing
+def _write_tensorboard(runs: Sequence["RunFiles"], gallery, features) -> None:
+    from msbreg_tf.report.tensorboard import write_hparams, write_projector
+
+    folders = [os.path.join(os.path.expanduser(run.path), "tensorboard") for run in runs]
+    for run, folder in zip(runs, folders):
+        write_hparams(folder, run)
+    if gallery is not None:
+        write_projector(folders[0], gallery, features)
+    print(f"Added to {', '.join(folders)}: see them by `tensorboard --logdir`.")
 
 
 def _views(run: "RunFiles", data, missing: dict[str, str]) -> list:

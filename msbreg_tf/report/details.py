@@ -1,6 +1,6 @@
-"""What a run was told, and where and by what it was made: settings, versions, changes."""
+"""What a run was told, and where and by what it was made: settings, versions, changes, gaps."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from msbreg_tf.report.charts import Table
@@ -56,6 +56,26 @@ def changes(run: RunFiles) -> list[tuple[str, int, str]]:
             words = (f"--{name} from {old} to {new}" for name, (old, new) in changed.items())
             found.append((run.name, line["step"], ", ".join(words)))
     return found
+
+
+def missing_parts(runs: Sequence[RunFiles]) -> dict[str, str]:
+    """{section: how to get it}; a section that is there does not ask for its line."""
+    run = runs[0]
+    export = run.exports[-1] if run.exports else "EXPORT"
+    missing = {
+        "gallery": "No export yet, so there are no features to look at: the run writes one when it "
+        "is finished.",
+        "results": f"Not evaluated yet: python -m tools.geometry --saved_model={export} needs no "
+        f"labels; python -m tools.knn_eval --saved_model={export} does.",
+    }
+    if not run.exports:
+        missing["spectrum"] = "The spectrum of the exported features comes with the export."
+    if all(result["protocol"]["name"] != "finetune" for each in runs for result in each.results):
+        missing["finetune"] = (
+            f"Not fine-tuned: python -m tools.finetune --saved_model={export} --workdir=NEW "
+            "--results=FILE shows what few labels give."
+        )
+    return missing
 
 
 def shown(value: Any) -> str:

@@ -97,6 +97,8 @@ def test_hostile_names_stay_text(page):
     assert told["groups"] == sorted(name.replace("/", "∕") for name in HOSTILE)
     assert any(label.startswith('"quotes"') for label in reader.labels)
     assert "\\u003cscript\\u003e" in page
+    legend = [trace["name"] for trace in data_of(page, "specs")["map-chart"]["traces"]]
+    assert not any("<" in name for name in legend)  # Plotly takes tags for markup
 
 
 def test_what_it_says_is_what_was_found(page, pictures):
