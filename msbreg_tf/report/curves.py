@@ -159,15 +159,17 @@ def spectrum_over_time(run: RunFiles) -> list[Chart]:
     layout = axes("rank", "", showlegend=True, height=320)
     layout["xaxis"]["type"] = "log"
     layout["yaxis"]["rangemode"] = "tozero"
-    first, last = (number(effective_rank(values)) for values in (spectra[0], spectra[-1]))
+    # As it was logged: from the bins of a histogram it would come out too large.
+    logged = {p.step: p.value for p in run.points.get("spectrum/effective_rank", [])}
+    ranks = [number(logged.get(step)) for step in steps]
     summary = (
         "Singular values of the predictions of fixed views, largest first. A flat line uses all "
-        f"dimensions alike. Effective rank {first} at step {steps[0]:,}, {last} at step "
+        f"dimensions alike. Effective rank {ranks[0]} at step {steps[0]:,}, {ranks[-1]} at step "
         f"{steps[-1]:,}."
     )
     rows = tuple(
-        (f"{step:,}", number(values[0]), number(np.median(values)), number(effective_rank(values)))
-        for step, values in zip(steps, spectra)
+        (f"{step:,}", number(values[0]), number(np.median(values)), rank)
+        for step, values, rank in zip(steps, spectra, ranks)
     )
     columns = ("step", "largest", "median", "effective rank")
     return [

@@ -79,6 +79,7 @@ def test_the_spectrum_over_time_comes_from_the_histograms(run):
         np.testing.assert_allclose(values, truth, atol=width)
     (chart,) = spectrum_over_time(run)
     assert len(chart.traces) == 3
+    assert "Effective rank 5 at step 20, 7 at step 60." in chart.summary
 
 
 def test_curves_say_in_words_and_numbers_what_they_draw(run):
