@@ -74,7 +74,10 @@ def what_was_trained(run: RunFiles) -> str:
     seconds = seconds_of_training(run)
     time = f", in {duration(seconds)}" if seconds else ""
     if total:
-        parts.append(f"It is finished: {epochs:g} epochs, {run.last_step:,} steps{time}")
+        parts.append(
+            f"It is finished: {epochs:g} epoch{'' if epochs == 1 else 's'}, "
+            f"{run.last_step:,} steps{time}"
+        )
     else:
         wanted = config.optimizer.epochs
         parts.append(
