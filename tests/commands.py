@@ -8,9 +8,11 @@ from msbreg_tf.commands import (
     doctor,
     embed,
     evaluate,
+    neighbours,
     parity,
     preview_views,
     quickstart,
+    report,
     sweep,
 )
 from msbreg_tf.train import COMMAND
@@ -27,9 +29,11 @@ COMMANDS = {
     "tools.geometry": evaluate.command("geometry"),
     "tools.knn_eval": evaluate.command("knn"),
     "tools.linear_eval": evaluate.command("linear"),
+    "tools.neighbours": neighbours.COMMAND,
     "tools.parity": parity.COMMAND,
     "tools.preview_views": preview_views.COMMAND,
     "tools.quickstart": quickstart.COMMAND,
+    "tools.report": report.COMMAND,
     "tools.sweep": sweep.COMMAND,
     "tools.svm_eval": evaluate.command("svm"),
 }

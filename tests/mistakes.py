@@ -822,6 +822,41 @@ MISTAKES = (
         "bisect.bisect_left(self.milestones, step)",
         DETECTION + "test_settings.py::test_the_rate_of_every_step",
     ),
+    Mistake(
+        "a report takes what Plotly is given for markup",
+        "msbreg_tf/report/maps.py",
+        '"name": plain(name),',
+        '"name": name,',
+        "tests/report/test_page.py::test_hostile_names_stay_text",
+    ),
+    Mistake(
+        "the templates of a report do not escape",
+        "msbreg_tf/report/page.py",
+        "autoescape=True",
+        "autoescape=False",
+        "tests/report/test_page.py::test_hostile_names_stay_text",
+    ),
+    Mistake(
+        "a report does not tell where a run was interrupted",
+        "msbreg_tf/report/series.py",
+        "if point.step not in timed",
+        "if point.step in timed and point.step < 0",
+        "tests/report/test_series.py::test_a_run_killed_twice_tells_where_it_was_continued",
+    ),
+    Mistake(
+        "an image is its own nearest neighbour",
+        "msbreg_tf/evaluation/similar.py",
+        "own = rows == np.arange(len(rows))[:, None]",
+        "own = np.arange(k + 1)[None] == np.full([len(rows), 1], k)",
+        "tests/evaluation/test_similar.py::test_nearest_others_by_a_slow_twin",
+    ),
+    Mistake(
+        "a report's crop boxes exchange top and left",
+        "msbreg_tf/report/views.py",
+        'zip(("top", "left", "height", "width"), boxes)',
+        'zip(("left", "top", "height", "width"), boxes)',
+        "tests/report/test_views.py::test_the_box_is_where_the_view_was_cut_out",
+    ),
 )
 
 

@@ -52,6 +52,10 @@ SUBCOMMANDS = {
     ),
     "compare": Subcommand("compare", "msbreg_tf.commands.compare", "several runs side by side"),
     "embed": Subcommand("embed", "msbreg_tf.commands.embed", "a folder of images to embeddings"),
+    "report": Subcommand("report", "msbreg_tf.commands.report", "a run as one page to look at"),
+    "neighbours": Subcommand(
+        "neighbours", "msbreg_tf.commands.neighbours", "images that are alike, near-duplicates"
+    ),
     "convert": Subcommand(
         "convert", "msbreg_tf.commands.convert", "an encoder for torchvision, ONNX, TFLite, …"
     ),

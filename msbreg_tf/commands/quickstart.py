@@ -1,8 +1,10 @@
 """`python -m tools.quickstart`: train on the shipped images, and compare encoders."""
 
+import os
 from typing import Any
 
 from msbreg_tf.commands.cli import Command
+from msbreg_tf.errors import note
 from msbreg_tf.files.workdir import checked_path
 from msbreg_tf.run.config import PARTS, Config
 from msbreg_tf.settings import Settings
@@ -20,10 +22,23 @@ def _run(*parts: Settings) -> None:
     rows = compare(config, train(config))
     print(f"\nTop-1 accuracy on the held-out images, % (seed {config.run.seed})")
     print(table(rows))
+    _report(config)
     print(
         "\nNext: python -m msbreg_tf.train --flagfile=flags/folder.cfg --data_dir=PATH "
         "--workdir=runs/mine"
     )
+
+
+def _report(config: Config) -> None:
+    """Writes the run's report; without the libraries that it needs, a line says what to install."""
+    from msbreg_tf.commands.report import ReportSettings, write_report
+
+    folder = checked_path(config.run.workdir)
+    print()
+    try:
+        write_report(ReportSettings(), [folder], os.path.join(folder, "report.html"))
+    except ValueError as error:
+        note(str(error))
 
 
 def compare(config: Config, export: str) -> list[dict[str, Any]]:

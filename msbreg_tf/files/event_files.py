@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+from typing import NamedTuple, Union
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.util import event_pb2
 
@@ -10,6 +12,40 @@ from msbreg_tf.files.whole import WRITING, sync
 
 _MARK = "tfevents"
 _KEPT = f"events.out.{_MARK}.0.kept"  # sorts before the files that name a time
+
+
+class Point(NamedTuple):
+    """A value that was logged at a step; `time` is in seconds since 1970."""
+
+    step: int
+    time: float
+    value: Union[float, np.ndarray]
+
+
+def read_points(folder: str) -> dict[str, list[Point]]:
+    """What a run has logged for TensorBoard, also while it goes on; changes nothing there.
+
+    Returns:
+      {tag: its points by step}, scalars as floats and histograms as float64 [bins, 3], each bin
+      with its left edge, right edge and count. Of a step that was written twice the later point.
+      Pictures and texts are left out. Empty without the folder.
+    """
+    found: dict[str, dict[int, Point]] = {}
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    for name in names:
+        if _MARK not in name or name.endswith(WRITING):
+            continue
+        for event in _events(os.path.join(folder, name)):
+            for value in event.summary.value:
+                if value.WhichOneof("value") != "tensor":
+                    continue
+                array = tf.make_ndarray(value.tensor)
+                if array.dtype.kind not in "fiu":
+                    continue
+                number = float(array) if array.ndim == 0 else array.astype(np.float64)
+                point = Point(event.step, event.wall_time, number)
+                found.setdefault(value.tag, {})[event.step] = point
+    return {tag: [points[step] for step in sorted(points)] for tag, points in found.items()}
 
 
 def drop_after(folder: str, step: int) -> None:

@@ -4,6 +4,7 @@ import os
 
 import tensorflow as tf
 
+from msbreg_tf.files import event_files
 from msbreg_tf.files.event_files import drop_after
 
 
@@ -63,3 +64,30 @@ def test_what_a_kill_in_the_middle_of_it_left_is_put_right(tmp_path):
 def test_without_any_there_is_nothing_to_do(tmp_path):
     drop_after(str(tmp_path / "none"), 3)
     assert not (tmp_path / "none").exists()
+
+
+def test_points_are_read_while_a_run_goes_on(tmp_path):
+    """Two processes wrote; the second began again at step 3, and its last record is cut off."""
+    for first in (1, 3):
+        writer = tf.summary.create_file_writer(str(tmp_path), filename_suffix=f".{first}")
+        with writer.as_default():
+            for step in range(first, first + 4):
+                tf.summary.scalar("loss", 10 * first + step, step)
+            tf.summary.histogram("spectrum", [0.0, 1.0, 1.0], first)
+            tf.summary.image("views", tf.zeros([1, 4, 4, 3]), first)
+        writer.close()
+    files = sorted(tmp_path.iterdir())
+    content = files[1].read_bytes()
+    files[1].write_bytes(content[:-5])
+    (tmp_path / ".kept.1.tfevents.writing").write_bytes(b"another process is at it")
+    points = event_files.read_points(str(tmp_path))
+    assert points.keys() == {"loss", "spectrum"}
+    assert [(p.step, p.value) for p in points["loss"]] == [
+        (1, 11), (2, 12), (3, 33), (4, 34), (5, 35), (6, 36),
+    ]  # fmt: skip
+    assert [point.step for point in points["spectrum"]] == [1, 3]
+    bins = points["spectrum"][0].value
+    assert bins.shape[1] == 3
+    assert bins[:, 2].sum() == 3
+    assert (tmp_path / ".kept.1.tfevents.writing").exists()
+    assert event_files.read_points(str(tmp_path / "none")) == {}

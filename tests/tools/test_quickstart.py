@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from msbreg_tf.commands import quickstart
+from msbreg_tf.commands import quickstart, report
 from msbreg_tf.data.labelled import arrays
 from msbreg_tf.evaluation.exporting import export_encoder
 from msbreg_tf.evaluation.linear.probe import linear_probe
@@ -71,3 +71,19 @@ def test_the_untrained_encoder_has_the_runs_initial_weights(few_images, tmp_path
     export = export_encoder(initial.encoder, str(tmp_path / "0"), image_size=32, metadata={})
     rows = quickstart.compare(config, export)
     assert rows[1]["20-NN"] == rows[2]["20-NN"]
+
+
+def test_it_ends_with_the_runs_report(tmp_path, monkeypatch, capsys):
+    seen = []
+    monkeypatch.setattr(
+        report, "write_report", lambda own, runs, output: seen.append((runs, output))
+    )
+    quickstart._report(config_from_settings({"workdir": str(tmp_path)}))
+    assert seen == [([str(tmp_path)], str(tmp_path / "report.html"))]
+
+    def without(*arguments):
+        raise ValueError("a report needs plotly, which is not installed.")
+
+    monkeypatch.setattr(report, "write_report", without)
+    quickstart._report(config_from_settings({"workdir": str(tmp_path)}))
+    assert "note: a report needs plotly" in capsys.readouterr().err

@@ -487,6 +487,8 @@ ELSEWHERE = {  # whose settings have tests of their own
     "tools.compare": "tests/tools/test_compare.py",
     "tools.detect": "tests/tools/test_detect.py, tests/detection/",
     "tools.doctor": "tests/tools/test_doctor.py",
+    "tools.neighbours": "tests/tools/test_neighbours.py",
+    "tools.report": "tests/report/test_page.py",
     "tools.parity": "tests/run/test_parity.py",
     "tools.preview_views": "tests/tools/test_preview_views.py",
     "tools.quickstart": "tests/test_wiring*.py",

@@ -1,0 +1,243 @@
+"""What to try next: a table of rules that look at facts; each that applies has a command."""
+
+import dataclasses
+import os
+import shlex
+from collections.abc import Callable
+from typing import NamedTuple, Optional
+
+from msbreg_tf.report.run_files import RunFiles
+from msbreg_tf.report.series import Series, relative_fall
+from msbreg_tf.run.config import Config
+
+_PATHS = ("workdir", "data_dir", "init_from")
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What is known of a run when something is to be advised.
+
+    Attributes:
+      run: its files.
+      series: what it logs.
+      collapse: 'none', 'dimensional', 'complete', or None if there is no export yet.
+      rank_share: effective rank over the possible one; None likewise.
+      same_picture: the newest share of views whose nearest other is of their picture; None if it
+        is not measured.
+      duplicates: share of the looked-at images that have a near-duplicate; None likewise.
+      has_labels: whether the images have classes.
+      finished: whether there is an export.
+      data_dir: where the images are, if it is known.
+    """
+
+    run: RunFiles
+    series: dict[str, Series]
+    collapse: Optional[str] = None
+    rank_share: Optional[float] = None
+    same_picture: Optional[float] = None
+    duplicates: Optional[float] = None
+    has_labels: bool = False
+    finished: bool = False
+    data_dir: Optional[str] = None
+
+
+class Advice(NamedTuple):
+    """One thing to try: in a few words, why, and the command."""
+
+    title: str
+    why: str
+    command: str
+
+
+def advise(facts: Facts, count: int = 3) -> list[Advice]:
+    """The first `count` rules that apply, the most urgent first."""
+    found = [advice for rule in RULES if (advice := rule(facts)) is not None]
+    return found[:count]
+
+
+def train_command(facts: Facts, name: Optional[str], **changes) -> str:
+    """The command that trains like this run, but for some settings, into a folder of its own.
+
+    Args:
+      facts: of the run.
+      name: what the new folder's name gets at its end; None for the same folder.
+      **changes: {flag: value}.
+    """
+    known, defaults = facts.run.config.settings(), Config().settings()
+    wanted = {**{n: v for n, v in known.items() if v != defaults[n] and n not in _PATHS}, **changes}
+    folder = facts.run.path.rstrip("/")
+    paths = {"data_dir": facts.data_dir, "workdir": f"{folder}-{name}" if name else folder}
+    flags = [
+        f"--{flag}={shlex.quote(_text(value))}"
+        for flag, value in {**wanted, **paths}.items()
+        if value is not None
+    ]
+    return " \\\n  ".join([f"python -m {__name__.partition('.')[0]}.train", *flags])
+
+
+def _text(value) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _collapsed(facts: Facts) -> Optional[Advice]:
+    if facts.collapse != "complete":
+        return None
+    lr = facts.run.config.optimizer.base_lr
+    return Advice(
+        "Start again with a lower learning rate",
+        "All features are nearly the same: the run has collapsed, and no longer training mends it.",
+        train_command(facts, "slower", base_lr=lr / 4),
+    )
+
+
+def _not_finite(facts: Facts) -> Optional[Advice]:
+    loss = facts.series.get("loss")
+    gaps = 0 if loss is None else len(loss.values) - len(loss.finite.values)
+    if not gaps:
+        return None
+    lr = facts.run.config.optimizer.base_lr
+    return Advice(
+        "Lower the learning rate",
+        f"The loss was not finite at {gaps} of {len(loss.values)} logged steps.",
+        train_command(facts, "slower", base_lr=lr / 2),
+    )
+
+
+def _low_rank(facts: Facts) -> Optional[Advice]:
+    if facts.rank_share is None or facts.rank_share >= 0.25 or facts.collapse == "complete":
+        return None
+    objective = facts.run.config.objective
+    if objective.method != "msbreg":
+        return Advice(
+            "Spread the features with the singular value loss",
+            f"They use {100 * facts.rank_share:.0f} % of their possible effective rank, and "
+            f"{objective.method} has no term against that.",
+            train_command(facts, "msbreg", method="msbreg", lambda_s=0.004, lambda_b=0.05),
+        )
+    raised = 2 * objective.lambda_s or 0.004
+    return Advice(
+        f"Raise λ_s from {objective.lambda_s:g} to {raised:g}",
+        f"The features use {100 * facts.rank_share:.0f} % of their possible effective rank; the "
+        "singular value loss spreads them over more dimensions.",
+        train_command(facts, "spread", lambda_s=raised),
+    )
+
+
+def _still_falling(facts: Facts) -> Optional[Advice]:
+    epochs = facts.run.config.optimizer.epochs
+    fall = relative_fall(facts.series["loss"]) if "loss" in facts.series else 0.0
+    if not facts.finished or fall < 0.05:
+        return None
+    return Advice(
+        f"Train longer: {2 * epochs} epochs instead of {epochs}",
+        f"The loss still fell at the end: {100 * fall:.0f} % of its whole fall came in the last "
+        "fifth of the steps.",
+        train_command(facts, "longer", epochs=2 * epochs),
+    )
+
+
+def _alike(facts: Facts) -> Optional[Advice]:
+    share, least = facts.same_picture, facts.run.config.augment.crop_area_min
+    if share is None or share < 0.98 or least <= 0.05:
+        return None
+    return Advice(
+        f"Crop harder: --crop_area_min={least / 2:g}",
+        f"{100 * share:.1f} % of the views find another view of their picture: they are too alike "
+        "to teach much more.",
+        train_command(facts, "crops", crop_area_min=least / 2),
+    )
+
+
+def _cropped(facts: Facts) -> Optional[Advice]:
+    share, least = facts.same_picture, facts.run.config.augment.crop_area_min
+    if share is None or share > 0.25 or least >= 0.4 or not facts.finished:
+        return None
+    return Advice(
+        f"Crop less: --crop_area_min={min(0.4, 2 * least):g}",
+        f"Only {100 * share:.1f} % of the views find another view of their picture: two crops may "
+        "often show nothing in common. Look at the views below.",
+        train_command(facts, "crops", crop_area_min=min(0.4, 2 * least)),
+    )
+
+
+def _twins(facts: Facts) -> Optional[Advice]:
+    if facts.duplicates is None or facts.duplicates < 0.02 or not facts.run.exports:
+        return None
+    if facts.run.config.data.dataset != "folder" or not facts.data_dir:
+        return None
+    return Advice(
+        "Look at the near-duplicates, and remove them",
+        f"{100 * facts.duplicates:.1f} % of the images have a near-duplicate. Without them every "
+        "step shows more different images.",
+        f"python -m tools.neighbours --saved_model={_export(facts)} \\\n"
+        f"  --data_dir={shlex.quote(facts.data_dir)} --duplicates=0.95 --output=duplicates.csv",
+    )
+
+
+def _slow(facts: Facts) -> Optional[Advice]:
+    speed = facts.series.get("images_per_second")
+    if speed is None or not len(speed.finite.values):
+        return None
+    values = speed.finite.values
+    return Advice(
+        "Find out what bounds the speed",
+        f"It trained on {values[len(values) // 2 :].mean():,.0f} images/s. The doctor measures "
+        "input and step apart; if input is the slower one, --augment_on=device or a data service "
+        "helps.",
+        f"python -m tools.doctor --dataset={shlex.quote(facts.run.config.data.dataset)}"
+        + (f" --data_dir={shlex.quote(facts.data_dir)}" if facts.data_dir else ""),
+    )
+
+
+def _measure(facts: Facts) -> Optional[Advice]:
+    if not facts.finished or any(r["protocol"]["name"] == "geometry" for r in facts.run.results):
+        return None
+    return Advice(
+        "Measure what it learned, without labels",
+        "Alignment, uniformity, spectrum, and whether views of a picture find one another on "
+        "images that it has not seen.",
+        f"python -m tools.geometry --saved_model={_export(facts)}{_images(facts)}",
+    )
+
+
+def _linear(facts: Facts) -> Optional[Advice]:
+    done = {result["protocol"]["name"] for result in facts.run.results}
+    if not (facts.finished and facts.has_labels) or "linear" in done:
+        return None
+    return Advice(
+        "Train a linear classifier on the features",
+        "There are labels; a linear classifier is the usual measure of an encoder.",
+        f"python -m tools.linear_eval --saved_model={_export(facts)}{_images(facts)}",
+    )
+
+
+def _use(facts: Facts) -> Optional[Advice]:
+    if not facts.finished:
+        return Advice(
+            "Let it finish",
+            f"It stands at step {facts.run.last_step:,}. The same command continues it.",
+            train_command(facts, None),
+        )
+    return Advice(
+        "Use it: a folder of images to one file of embeddings",
+        "For search, clusters, or a classifier of your own.",
+        f"python -m tools.embed --saved_model={_export(facts)} --data_dir=FOLDER \\\n"
+        "  --output=embeddings.npz",
+    )
+
+
+def _export(facts: Facts) -> str:
+    export = os.path.relpath(facts.run.exports[-1])
+    return shlex.quote(facts.run.exports[-1] if export.startswith("..") else export)
+
+
+def _images(facts: Facts) -> str:
+    dataset = facts.run.config.data.dataset
+    place = f" --data_dir={shlex.quote(facts.data_dir)}" if facts.data_dir else ""
+    return ("" if dataset == "sample" else f" --dataset={shlex.quote(dataset)}") + place
+
+
+RULES: tuple[Callable[[Facts], Optional[Advice]], ...] = (
+    *(_collapsed, _not_finite, _low_rank, _still_falling, _alike, _cropped, _twins),
+    *(_linear, _measure, _slow, _use),
+)

@@ -1,0 +1,84 @@
+import sys
+
+import numpy as np
+import pytest
+
+from msbreg_tf.evaluation import similar
+from msbreg_tf.evaluation.knn import knn_accuracy
+
+
+@pytest.fixture
+def features():
+    rows = np.random.default_rng(0).normal(size=[40, 6]).astype(np.float32)
+    rows[7] = 3 * rows[31]  # the same direction
+    return rows
+
+
+def cosines(rows):
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit @ unit.T
+
+
+def test_nearest_others_by_a_slow_twin(features):
+    similarity, rows = similar.nearest_others(features, 5)
+    truth = cosines(features)
+    np.fill_diagonal(truth, -np.inf)
+    np.testing.assert_array_equal(rows, np.argsort(-truth, axis=1)[:, :5])
+    np.testing.assert_allclose(similarity, -np.sort(-truth, axis=1)[:, :5], atol=1e-6)
+
+
+def test_a_row_is_not_its_own_neighbour_even_among_many_twins():
+    rows = np.tile([[1.0, 0.0]], [6, 1])
+    similarity, found = similar.nearest_others(rows, 3)
+    assert found.shape == (6, 3)
+    assert (found != np.arange(6)[:, None]).all()
+    np.testing.assert_allclose(similarity, 1)
+    assert similar.nearest_others(rows, 99)[1].shape == (6, 5)
+
+
+def test_near_duplicates_are_pairs_once_each(features):
+    near = similar.nearest_others(features, 5)
+    assert similar.near_duplicates(*near, 0.9999) == [(7, 31, pytest.approx(1))]
+    truth = np.triu(cosines(features), 1)
+    expected = {(a, b) for a, b in zip(*np.nonzero(truth >= 0.85))}
+    pairs = similar.near_duplicates(*near, 0.85)
+    assert {pair[:2] for pair in pairs} == expected
+    assert [p.similarity for p in pairs] == sorted((p.similarity for p in pairs), reverse=True)
+    assert similar.near_duplicates(*near, 0.85, most=1) == pairs[:1]
+
+
+def test_images_that_differ_from_one_another():
+    angles = np.radians([0, 1, 2, 90, 91, 180])
+    rows = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    chosen = similar.most_unlike(rows, 3)
+    # From each of the three groups one, and no row twice.
+    assert sorted({0: 0, 1: 0, 2: 0, 3: 1, 4: 1, 5: 2}[row] for row in chosen) == [0, 1, 2]
+    assert sorted(similar.most_unlike(rows, 9)) == list(range(6))
+
+
+def test_left_out_votes_are_those_of_knn(features):
+    labels = np.arange(40) % 4
+    voted = similar.left_out_votes(*similar.nearest_others(features, 5), labels)
+    right = 0
+    for row in range(40):
+        rest = np.delete(np.arange(40), row)
+        right += knn_accuracy(
+            features[rest], labels[rest], features[[row]], labels[[row]], k=[5]
+        )[5]  # fmt: skip
+    assert np.sum(voted == labels) == right
+
+
+def test_without_faiss_a_line_says_how_to_get_it(features, monkeypatch):
+    monkeypatch.setattr(similar, "EXACT_BELOW", 40)
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(ValueError, match=r"pip install 'msbreg-tf\[faiss\]'"):
+        similar.index_of(features)
+    assert isinstance(similar.index_of(features[:39]), similar.Exact)
+
+
+def test_the_index_finds_what_the_exact_search_finds(features):
+    pytest.importorskip("faiss", reason="pip install faiss-cpu")
+    exact = similar.Exact(features).nearest(features[:9], 5)
+    indexed = similar.Indexed(features).nearest(features[:9], 5)
+    np.testing.assert_array_equal(exact[1], indexed[1])
+    np.testing.assert_allclose(exact[0], indexed[0], atol=1e-5)
