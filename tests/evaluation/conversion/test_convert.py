@@ -176,7 +176,7 @@ def test_what_can_not_be_converted_is_refused_before_anything_is_written(
     converted, narrow, tmp_path
 ):
     with pytest.raises(ValueError, match=r"no ResNet with stem=cifar"):
-        converted(narrow, "timm", "a.safetensors")
+        converted(narrow, "detectron2", "a.pkl")
     foreign = load_encoder(save_tiny(tmp_path / "foreign", metadata={"image_size": 16}))
     with pytest.raises(ValueError, match=r"--precision=int8: .*Use float32 or float16"):
         converted(foreign, "tflite", "a.tflite", precision="int8")
