@@ -1,13 +1,10 @@
 """From turns to Markdown: medians, spread, ratios within rounds, and the machine they hold for."""
 
-import platform
-import re
 import statistics
 
 import psutil
 
 from benchmarks.arena import Turn
-from benchmarks.turns import cores
 
 
 def table(turns: dict[str, list[Turn]], failed: dict[str, str], unit: str, cpu_unit: str) -> str:
@@ -57,27 +54,10 @@ def number(value: float) -> str:
 
 
 def machine() -> str:
-    """Processor, cores, memory, accelerators, in one line."""
-    memory = psutil.virtual_memory().total / 2**30
-    return f"{cores()} cores of {_processor()}, {memory:.0f} GiB; {_gpus()}"
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as file:
-            text = file.read()
-    except OSError:
-        return platform.processor() or platform.machine()
-    model = re.search(r"model name\s*: (.*)", text)
-    kind = "AVX-512" if "avx512f" in text else "AVX2" if "avx2" in text else platform.machine()
-    return f"{model[1] if model else platform.machine()} ({kind})"
-
-
-def _gpus() -> str:
+    """Processor, cores, accelerators and memory, in one line."""
     import msbreg_tf  # noqa: F401 - before TensorFlow
 
-    import tensorflow as tf  # isort: skip
+    from msbreg_tf.distributed.devices import hardware  # isort: skip
 
-    gpus = tf.config.list_physical_devices("GPU")
-    names = [tf.config.experimental.get_device_details(gpu).get("device_name") for gpu in gpus]
-    return f"GPUs: {', '.join(map(str, names))}" if names else "no GPU visible to TensorFlow"
+    memory = psutil.virtual_memory().total / 2**30
+    return f"{hardware()}; {memory:.0f} GiB"

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -332,6 +333,9 @@ def test_init_from_gives_both_encoders_the_exports_weights(build_run, trained, t
     run._write_export(30, folder)
     metadata = json.loads((pathlib.Path(folder) / "metadata.json").read_text())
     assert metadata["precision"] == "float32"
+    assert re.fullmatch(
+        r"\d+ cores? of .+; (no GPU visible to TensorFlow|GPUs: .+)", metadata["hardware"]
+    )
     continued = build_run(init_from=folder, seed=11)
     for encoder in (continued.model.encoder, continued.model.target_encoder):
         for ours, theirs in zip(encoder.variables, run.model.encoder.variables):

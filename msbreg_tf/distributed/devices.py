@@ -1,6 +1,8 @@
-"""The CPU: what it has instructions for, and how it is split to try replicas without GPUs."""
+"""What computes: its name, what the CPU has instructions for, and how the CPU is split."""
 
 import contextlib
+import os
+import platform
 
 import tensorflow as tf
 
@@ -18,6 +20,24 @@ def bfloat16_instructions(path: str = "/proc/cpuinfo") -> str:
         flags = next((line for line in file if line.startswith("flags")), "").split()
         return next((name.upper() for name in _OF_BFLOAT16 if name in flags), "")
     return ""
+
+
+def hardware() -> str:
+    """Processor, usable cores and the GPUs that TensorFlow sees, in one line."""
+    usable = getattr(os, "sched_getaffinity", None)
+    cores = len(usable(0)) if usable else os.cpu_count() or 1
+    gpus = tf.config.list_physical_devices("GPU")
+    names = [tf.config.experimental.get_device_details(gpu).get("device_name") for gpu in gpus]
+    seen = f"GPUs: {', '.join(map(str, names))}" if names else "no GPU visible to TensorFlow"
+    return f"{cores} core{'s' * (cores != 1)} of {_processor()}; {seen}"
+
+
+def _processor(path: str = "/proc/cpuinfo") -> str:
+    with contextlib.suppress(OSError), open(path) as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def split_cpu(count: int) -> None:

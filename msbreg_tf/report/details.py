@@ -40,6 +40,7 @@ def facts_table(run: RunFiles) -> Table:
     measured = run.results[-1].get("versions", {}) if run.results else {}
     rows = {
         **run.facts,
+        **{name: run.metadata[name] for name in ("hardware",) if name in run.metadata},
         **{f"{name}, at export": value for name, value in versions.items()},
         **{f"{name}, at evaluation": value for name, value in measured.items()},
         **exports,

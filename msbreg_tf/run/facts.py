@@ -10,6 +10,7 @@ from tensorflow import keras
 
 import msbreg_tf
 from msbreg_tf.data.sources.source import Source
+from msbreg_tf.distributed.devices import hardware
 from msbreg_tf.run.config import Config
 
 
@@ -20,6 +21,7 @@ def export_facts(config: Config, source: Source, step: int) -> dict[str, Any]:
         "recipe": {name: value for name, value in config.settings().items() if value is not None},
         "images": source.fingerprint,
         "precision": keras.mixed_precision.global_policy().name,  # what 'auto' came to
+        "hardware": hardware(),
         "versions": {
             "msbreg_tf": msbreg_tf.__version__,
             "commit": commit(),
