@@ -20,7 +20,7 @@ from msbreg_tf.commands import cli
 from msbreg_tf.data.sources.sample import load_sample
 from msbreg_tf.errors import EXIT_BAD_INPUT, EXIT_RUN_FAILED
 from msbreg_tf.files import lock, metrics_file
-from msbreg_tf.run import pretraining
+from msbreg_tf.run import failures, pretraining
 from tests.run.test_train import (
     metrics_bytes,
     read_metrics,
@@ -149,7 +149,7 @@ def test_a_folder_that_refuses_writing(finished, tmp_path, capfd, monkeypatch):
     with monkeypatch.context() as patch:
         workdir.mkdir()
         (workdir / "metrics.jsonl").write_text('{"step": 0}\n')
-        for module in (metrics_file, lock, pretraining):
+        for module in (metrics_file, lock, failures):
             patch.setattr(module, "open", refuse, raising=False)
         code, (line,) = outcome(config, capfd)
         assert code == EXIT_RUN_FAILED
