@@ -94,6 +94,7 @@ def main(own: ConversionsSettings) -> None:
 
 
 def _row(own, encoder, images: np.ndarray, name: str, precision: str) -> list[str]:
+    from msbreg_tf.errors import RunFailedError
     from msbreg_tf.evaluation.conversion.convert import CARD, Order, convert, is_complete
 
     target = TARGETS[name]
@@ -103,7 +104,7 @@ def _row(own, encoder, images: np.ndarray, name: str, precision: str) -> list[st
     try:
         if not is_complete(encoder, order):
             convert(encoder, order)
-    except ValueError as refused:
+    except (ValueError, RunFailedError) as refused:
         return [label, f"refused: {refused}", "–", "–", "–", "–"]
     with open(output + CARD) as file:
         card = json.load(file)
