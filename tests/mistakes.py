@@ -391,8 +391,8 @@ MISTAKES = (
     Mistake(
         "k-NN runs every --knn_every steps, not epochs",
         MONITORS,
-        "self.every_steps = every * steps_per_epoch\n        self.train",
-        "self.every_steps = every\n        self.train",
+        "self.every_steps = every * steps_per_epoch",
+        "self.every_steps = every",
         _KNN,
     ),
     Mistake(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple, Optional
 
+import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 from tqdm import tqdm
@@ -175,29 +176,52 @@ class TensorBoardLog(keras.callbacks.Callback):
         tf.summary.scalar("spectrum/effective_rank", effective_rank(values))
 
 
-class PeriodicKNN(keras.callbacks.Callback):
-    """k-NN accuracy of the online encoder every `every` epochs, into `metrics.jsonl`."""
+class PeriodicMeasure(keras.callbacks.Callback):
+    """What is measured on the online encoder's features every `every` epochs."""
 
-    def __init__(self, file: MetricsFile, every: int, steps_per_epoch: int, train, test, k=20):
-        """Takes `train` and `test` as (images uint8 [n, S, S, 3], labels int [n])."""
+    def __init__(self, file: MetricsFile, every: int, steps_per_epoch: int):
+        """Takes `file`, where the values go."""
         super().__init__()
         self.file = file
         self.every_steps = every * steps_per_epoch
-        self.train, self.test = train, test
-        self.k = min(k, len(train[1]))
         self._embed: Optional[tf.types.experimental.GenericFunction] = None
 
     def on_train_batch_end(self, batch, logs=None):
         step = finished_steps(self.model)
-        if step % self.every_steps:
-            return
+        if step % self.every_steps == 0:
+            self.measure(step)
+
+    def measure(self, step: int) -> None:
+        """Measures after step `step`, writes the values and shows them."""
+        raise NotImplementedError
+
+    def features_of(self, images: np.ndarray) -> np.ndarray:
+        """The encoder's features of uint8 [n, S, S, 3]: float32 [n, F]."""
         if self._embed is None:
-            self._embed = tf.function(lambda images: self.model(images, training=False))
+            self._embed = tf.function(lambda batch: self.model(batch, training=False))
+        return extract_features(self._embed, images)
+
+    def features_of_views(self, views: np.ndarray) -> np.ndarray:
+        """The encoder's features of uint8 [n, K, S, S, 3]: float32 [n, K, F]."""
+        flat = views.reshape(-1, *views.shape[2:])  # [n·K, S, S, 3]
+        return self.features_of(flat).reshape(*views.shape[:2], -1)
+
+
+class PeriodicKNN(PeriodicMeasure):
+    """k-NN accuracy of the online encoder every `every` epochs, into `metrics.jsonl`."""
+
+    def __init__(self, file: MetricsFile, every: int, steps_per_epoch: int, train, test, k=20):
+        """Takes `train` and `test` as (images uint8 [n, S, S, 3], labels int [n])."""
+        super().__init__(file, every, steps_per_epoch)
+        self.train, self.test = train, test
+        self.k = min(k, len(train[1]))
+
+    def measure(self, step):
         (train_images, train_labels), (test_images, test_labels) = self.train, self.test
         accuracy = knn_accuracy(
-            extract_features(self._embed, train_images),
+            self.features_of(train_images),
             train_labels,
-            extract_features(self._embed, test_images),
+            self.features_of(test_images),
             test_labels,
             k=[self.k],
         )[self.k]
@@ -205,26 +229,16 @@ class PeriodicKNN(keras.callbacks.Callback):
         tqdm.write(f"step {step}: {self.k}-NN top-1 {100 * accuracy:.1f} %", file=sys.stderr)
 
 
-class PeriodicNeighbours(keras.callbacks.Callback):
+class PeriodicNeighbours(PeriodicMeasure):
     """Without labels: how often a view's nearest neighbour is another view of its picture."""
 
     def __init__(self, file: MetricsFile, every: int, steps_per_epoch: int, views):
         """Takes `views`: uint8 [n, K, S, S, 3] of n pictures."""
-        super().__init__()
-        self.file = file
-        self.every_steps = every * steps_per_epoch
+        super().__init__(file, every, steps_per_epoch)
         self.views = views
-        self._embed: Optional[tf.types.experimental.GenericFunction] = None
 
-    def on_train_batch_end(self, batch, logs=None):
-        step = finished_steps(self.model)
-        if step % self.every_steps:
-            return
-        if self._embed is None:
-            self._embed = tf.function(lambda images: self.model(images, training=False))
-        flat = self.views.reshape(-1, *self.views.shape[2:])
-        features = extract_features(self._embed, flat).reshape(*self.views.shape[:2], -1)
-        share = same_picture(features)
+    def measure(self, step):
+        share = same_picture(self.features_of_views(self.views))
         self.file.append(step, {"same_picture": share})
         text = f"step {step}: nearest neighbour is another view of the same picture"
         tqdm.write(f"{text} {100 * share:.1f} %", file=sys.stderr)
