@@ -711,7 +711,7 @@ MISTAKES = (
     ),
     Mistake(
         "kernels are converted with their rows and columns exchanged",
-        "msbreg_tf/evaluation/conversion/names.py",
+        "msbreg_tf/networks/torch_names.py",
         "value.transpose(3, 2, 0, 1)",
         "value.transpose(3, 2, 1, 0)",
         CONVERSION + "test_names.py::test_kernels_are_transposed_and_nothing_else_is_changed",

@@ -1,4 +1,8 @@
-"""torchvision's names and layouts of a ResNet's tensors, as ours."""
+"""torchvision's names and layouts of a ResNet's tensors, as ours, and ours as theirs.
+
+Our layers have torchvision's names, so this is renaming and, of kernels, a transpose between
+[k, k, in, out] and [out, in, k, k].
+"""
 
 import re
 from collections.abc import Mapping
@@ -9,12 +13,33 @@ _ENCODER = re.compile(
     r"(?P<layer>(?:layer\d\.\d+\.)?(?:conv\d|bn\d|downsample\.\d))\."
     r"(?P<leaf>weight|bias|running_mean|running_var)"
 )
-_LEAVES = {
-    "bias": "beta",
-    "running_mean": "moving_mean",
-    "running_var": "moving_variance",
+_OF_NORM = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
 }
+_THEIRS = {"kernel": "weight", **_OF_NORM}
+_OURS = {theirs: ours for ours, theirs in _OF_NORM.items()}
 _COUNTER = "num_batches_tracked"
+
+
+def torchvision_weights(variables: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Renames variables: 'layer1.0.conv1/kernel:0' → 'layer1.0.conv1.weight', and so on.
+
+    Args:
+      variables: {name: array} of an encoder, as `ExportedEncoder.weights` gives them.
+
+    Returns:
+      {name: contiguous float32 array}, sorted by name. A variable whose part torchvision does not
+      know keeps its name.
+    """
+    renamed = {}
+    for name, value in variables.items():
+        layer, _, role = name.partition(":")[0].rpartition("/")
+        value = value.transpose(3, 2, 0, 1) if role == "kernel" and value.ndim == 4 else value
+        renamed[f"{layer}.{_THEIRS.get(role, role)}"] = np.ascontiguousarray(value, np.float32)
+    return dict(sorted(renamed.items()))
 
 
 def from_torch(
@@ -51,7 +76,7 @@ def _renamed(found: re.Match, array: np.ndarray) -> tuple[str, np.ndarray]:
     layer, leaf = found["layer"], found["leaf"]
     if leaf == "weight" and array.ndim == 4:
         return f"{layer}/kernel:0", np.ascontiguousarray(array.transpose(2, 3, 1, 0))
-    return f"{layer}/{_LEAVES.get(leaf, 'gamma')}:0", array
+    return f"{layer}/{_OURS[leaf]}:0", array
 
 
 def _prefix(tensors: Mapping[str, np.ndarray]) -> str:

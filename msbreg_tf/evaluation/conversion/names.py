@@ -1,21 +1,10 @@
-"""An encoder's weights under the names and in the layout of torchvision and Detectron2.
-
-NumPy alone. Our layers have torchvision's names, so this is renaming and, of kernels, a transpose
-from [k, k, in, out] to [out, in, k, k].
-"""
+"""Which encoders torchvision's ResNets can hold, and Detectron2's names of their tensors."""
 
 import re
 from collections.abc import Mapping
 
 import numpy as np
 
-_ROLES = {
-    "kernel": "weight",
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-}
 _BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 _BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
 _KERNELS = {"resnet18": (3, 3), "resnet50": (1, 3, 1)}  # of the convolutions of a block
@@ -23,24 +12,6 @@ _WIDTH = 64
 _OTHERS = "Use --to=onnx, tflite or openvino, which take every encoder."
 
 Weights = Mapping[str, np.ndarray]
-
-
-def torchvision_weights(variables: Weights) -> dict[str, np.ndarray]:
-    """Renames variables: 'layer1.0.conv1/kernel:0' → 'layer1.0.conv1.weight', and so on.
-
-    Args:
-      variables: {name: array} of an encoder, as `ExportedEncoder.weights` gives them.
-
-    Returns:
-      {name: contiguous float32 array}, sorted by name. A variable whose part torchvision does not
-      know keeps its name.
-    """
-    renamed = {}
-    for name, value in variables.items():
-        layer, _, role = name.partition(":")[0].rpartition("/")
-        value = value.transpose(3, 2, 0, 1) if role == "kernel" and value.ndim == 4 else value
-        renamed[f"{layer}.{_ROLES.get(role, role)}"] = np.ascontiguousarray(value, np.float32)
-    return dict(sorted(renamed.items()))
 
 
 def architecture_of(weights: Weights, target: str) -> str:

@@ -10,11 +10,11 @@ from msbreg_tf.evaluation.conversion.names import (
     architecture_of,
     from_detectron2,
     to_detectron2,
-    torchvision_weights,
 )
 from msbreg_tf.evaluation.conversion.target import Job, Run, Target
 from msbreg_tf.evaluation.conversion.to_torchvision import WEIGHTS_BAR, weight_facts
 from msbreg_tf.networks.settings import IMAGENET_MEAN, IMAGENET_STD
+from msbreg_tf.networks.torch_names import torchvision_weights
 
 if TYPE_CHECKING:
     from msbreg_tf.evaluation.features.exported import ExportedEncoder

@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from msbreg_tf.evaluation.conversion import to_torchvision
-from msbreg_tf.evaluation.conversion.names import architecture_of, torchvision_weights
+from msbreg_tf.evaluation.conversion.names import architecture_of
 from msbreg_tf.evaluation.conversion.target import Job
+from msbreg_tf.networks.torch_names import torchvision_weights
 
 if TYPE_CHECKING:
     from msbreg_tf.evaluation.features.exported import ExportedEncoder

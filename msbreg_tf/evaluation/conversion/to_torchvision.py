@@ -5,9 +5,10 @@ Written and verified by NumPy alone: no PyTorch is needed.
 
 from typing import TYPE_CHECKING, Any
 
-from msbreg_tf.evaluation.conversion.names import architecture_of, torchvision_weights
+from msbreg_tf.evaluation.conversion.names import architecture_of
 from msbreg_tf.evaluation.conversion.target import Bar, Job, Run, Target
 from msbreg_tf.networks.settings import IMAGENET_MEAN, IMAGENET_STD
+from msbreg_tf.networks.torch_names import torchvision_weights
 
 if TYPE_CHECKING:
     from msbreg_tf.evaluation.features.exported import ExportedEncoder

@@ -8,9 +8,9 @@ from msbreg_tf.evaluation.conversion.names import (
     from_detectron2,
     state_shapes,
     to_detectron2,
-    torchvision_weights,
 )
 from msbreg_tf.networks.resnet import build_resnet
+from msbreg_tf.networks.torch_names import from_torch, torchvision_weights
 
 from .random_weights import random_variables
 
@@ -91,3 +91,14 @@ def test_a_tensor_that_is_missing_left_over_or_of_another_shape_is_named():
     other = {**weights, "layer2.1.conv1.weight": np.zeros([128, 64, 3, 3], np.float32)}
     with pytest.raises(ValueError, match=r"layer2\.1\.conv1\.weight"):
         architecture_of(other, "timm")
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "resnet50"])
+def test_there_and_back_is_exact(architecture):
+    """What `tools.convert` writes is what `--init_from` reads."""
+    variables = random_variables(architecture)
+    ours, _, unused = from_torch(torchvision_weights(variables))
+    assert unused == []
+    assert ours.keys() == variables.keys()
+    for name, value in variables.items():
+        np.testing.assert_array_equal(ours[name], value)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from msbreg_tf.evaluation.conversion import twin
-from msbreg_tf.evaluation.conversion.names import torchvision_weights
 from msbreg_tf.evaluation.conversion.to_detectron2 import PIXEL_MEAN, PIXEL_STD
 from msbreg_tf.evaluation.conversion.to_torchvision import WEIGHTS_BAR
 from msbreg_tf.networks.resnet import build_resnet
 from msbreg_tf.networks.settings import IMAGENET_MEAN, IMAGENET_STD
+from msbreg_tf.networks.torch_names import torchvision_weights
 
 BAR = WEIGHTS_BAR["float32"].difference
 
