@@ -18,7 +18,7 @@ from msbreg_tf.run.sweep.grid import points_of
 
 train = importlib.import_module("msbreg_tf.train")  # the door's `train` is the function
 ROOT = pathlib.Path(__file__).parents[2]
-TABLES = sorted(glob.glob(str(ROOT / "flags" / "tables" / "*.cfg")))
+TABLES = sorted(glob.glob(str(ROOT / "flags" / "tables" / "table*.cfg")))
 IMAGES = {"imagenet100": 126_689, "stl10": 105_000, "sample": 5_000}
 # Multiply-adds of a ResNet-18's forward pass, whose last map of S pixels has S/32 × S/32 places.
 RESNET18_224 = 1.814e9
@@ -198,6 +198,21 @@ def test_every_published_value_of_a_table_has_its_point(number, count):
     assert names <= {p.label or p.name for p in points}
     if number != 5:
         assert len(names) == len(points)
+
+
+def test_readings_are_compared_with_the_defaults_on_images_outside_the_test_split():
+    own, base = flags_of(ROOT / "flags" / "tables" / "readings_small.cfg")
+    assert len(own.seeds) == 3
+    defaults, *others = points_of(base, own.grid, own.points, own.seeds[:1])
+    objective = defaults.config.objective
+    assert (objective.centroid, objective.lambda_s, objective.lambda_b) == ("others", 0.004, 0.5)
+    assert (base.data.split, base.run.knn_train_split) == ("train[:4000]",) * 2
+    assert base.run.knn_test_split == "train[4000:]"
+    first = defaults.config.result_settings()
+    for point in others:
+        second = point.config.result_settings()
+        differing = {name for name in first if first[name] != second[name]}
+        assert set() < differing <= set(point.varied)
 
 
 def test_the_help_speaks_of_recipes_by_name():
