@@ -5,11 +5,14 @@ import glob
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from msbreg_tf.commands.cli import Command
 from msbreg_tf.run.config import Config
 from msbreg_tf.settings import Settings, setting
+
+if TYPE_CHECKING:
+    from msbreg_tf.evaluation.results.comparison import Comparison
 
 _WIDTH = 100
 
@@ -55,11 +58,10 @@ def _run(settings: CompareSettings) -> None:
     if not settings.runs:
         raise ValueError("--runs is missing: give runs' folders, --runs=runs/first,runs/second.")
 
-    from msbreg_tf.evaluation.results.comparison import compare, described, difference
+    from msbreg_tf.evaluation.results.comparison import compare
     from msbreg_tf.evaluation.results.log import read_results
     from msbreg_tf.evaluation.results.published import PUBLISHED
     from msbreg_tf.evaluation.results.ranking import ranked
-    from msbreg_tf.evaluation.results.text import fitting_tables, table
 
     results = [result for path in _paths(settings.runs) for result in read_results(path)]
     chosen = [
@@ -77,6 +79,16 @@ def _run(settings: CompareSettings) -> None:
     )
     if settings.rank_by is not None:
         comparison = ranked(comparison, settings.rank_by)
+    _print(comparison, settings)
+    if settings.correlations:
+        print(f"\n{_correlations(chosen)}")
+
+
+def _print(comparison: "Comparison", settings: CompareSettings) -> None:
+    """The tables, under which protocols their columns were measured, and the notes."""
+    from msbreg_tf.evaluation.results.comparison import described, difference
+    from msbreg_tf.evaluation.results.text import fitting_tables, table
+
     columns = comparison.columns
     if settings.metric is not None and len(columns) > 1:
         raise ValueError(
@@ -96,8 +108,6 @@ def _run(settings: CompareSettings) -> None:
     print(f"\n{title}\n{_indented(described(comparison.common))}")
     for note in comparison.notes:
         print(f"\n{note}")
-    if settings.correlations:
-        print(f"\n{_correlations(chosen)}")
 
 
 def _correlations(results: Sequence[Mapping[str, Any]]) -> str:

@@ -107,9 +107,9 @@ def _record(config: Config, count: int, folder: str) -> None:
     from msbreg_tf.data.pipeline.views import ViewPlan, view_batches
     from msbreg_tf.data.sources.table import open_source
     from msbreg_tf.distributed.devices import split_cpu
-    from msbreg_tf.run import parity
     from msbreg_tf.run.build import build_augmentation, build_model, mirrored
     from msbreg_tf.run.determinism import reproducible_sums
+    from msbreg_tf.run.parity import comparing, recording
 
     split_cpu(config.run.cpu_devices)
     tf.config.experimental.enable_tensor_float_32_execution(False)  # which keeps 10 bits of 23
@@ -123,34 +123,34 @@ def _record(config: Config, count: int, folder: str) -> None:
         batch_size=config.optimizer.batch_size,
         num_views=config.objective.num_views,
     )
-    batches = tf.stack(list(view_batches(plan, num_steps=parity.STEPS))).numpy()
+    batches = tf.stack(list(view_batches(plan, num_steps=recording.STEPS))).numpy()
 
     def record(name, batches, synchronized):
         def build():
             keras.utils.set_random_seed(config.run.seed)
-            return build_model(config, total_steps=2 * parity.STEPS, synchronized=synchronized)
+            return build_model(config, total_steps=2 * recording.STEPS, synchronized=synchronized)
 
         path = os.path.join(folder, f"{name}.npz")
-        parity.save_record(path, parity.record_steps(build, strategy, batches))
+        comparing.save_record(path, recording.record_steps(build, strategy, batches))
 
     with reproducible_sums():
         record(count, batches, synchronized=count > 1)
         if count == 1:
             record("reference", batches, synchronized=True)
-            for index, shifted in enumerate(parity.shifted_views(batches)):
+            for index, shifted in enumerate(recording.shifted_views(batches)):
                 record(f"shifted-{index}", shifted, synchronized=True)
 
 
 def _print_comparison(counts: Sequence[int], folder: str) -> bool:
     """Prints the table; True if every quantity passed."""
-    from msbreg_tf.run import parity
+    from msbreg_tf.run.parity import comparing
 
     def load(name):
-        return parity.load_record(os.path.join(folder, f"{name}.npz"))
+        return comparing.load_record(os.path.join(folder, f"{name}.npz"))
 
     shifted = [load(f[:-4]) for f in sorted(os.listdir(folder)) if f.startswith("shifted")]
-    rows = parity.compare(load("reference"), shifted, {count: load(count) for count in counts})
-    print(parity.table(rows, counts))
+    rows = comparing.compare(load("reference"), shifted, {count: load(count) for count in counts})
+    print(comparing.table(rows, counts))
     return not any(row.broken for row in rows)
 
 

@@ -23,12 +23,22 @@ def describe(
     why_precision: str = "",
 ) -> str:
     """The plan as text: data, steps, batch, learning rate, networks, decay, objective."""
-    o, c = config.optimizer, config.objective
-    objective = Objective(c)
-    kernels = [v for v in model.online_variables if lars.is_adapted(v)]
-    others = [v for v in model.online_variables if not lars.is_adapted(v)]
     rows = [
         ("data", f"{source.name}, {source.num_images:,} images"),
+        *_schedule(config, length, replicas),
+        *_networks(config, model),
+        ("precision", _precision(why_precision)),
+        ("devices", _devices()),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"  {name:<{width}}  {text}" for name, text in rows)
+
+
+def _schedule(config: Config, length: Length, replicas: int) -> list[tuple[str, str]]:
+    """Steps, batch, learning rate, loss and target."""
+    o, c = config.optimizer, config.objective
+    objective = Objective(c)
+    return [
         (
             "steps",
             f"{length.steps_per_epoch:,} per epoch × {o.epochs} epochs = {length.total_steps:,}; "
@@ -47,21 +57,27 @@ def describe(
         ),
         ("loss", f"{c.method}: {objective.formula()}{_unused(objective)}"),
         ("target", f"τ from {c.tau_base:g} to 1 by cosine"),
+    ]
+
+
+def _networks(config: Config, model: MSBReg) -> list[tuple[str, str]]:
+    """Sizes, and which weights are decayed."""
+    networks = {
+        config.network.encoder: model.encoder,
+        "projector": model.projector,
+        "predictor": model.predictor,
+    }
+    kernels = [v for v in model.online_variables if lars.is_adapted(v)]
+    others = [v for v in model.online_variables if not lars.is_adapted(v)]
+    decay = config.optimizer.weight_decay
+    return [
         *(
             (name, f"{_size(network.trainable_variables):,} parameters")
-            for name, network in (
-                (config.network.encoder, model.encoder),
-                ("projector", model.projector),
-                ("predictor", model.predictor),
-            )
+            for name, network in networks.items()
         ),
-        ("decayed", f"{_count(kernels)}: kernels, weight decay {o.weight_decay:g} and LARS"),
+        ("decayed", f"{_count(kernels)}: kernels, weight decay {decay:g} and LARS"),
         ("not decayed", f"{_count(others)}: biases and norm layers"),
-        ("precision", _precision(why_precision)),
-        ("devices", _devices()),
     ]
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"  {name:<{width}}  {text}" for name, text in rows)
 
 
 def _micro(optimizer: OptimizerSettings, replicas: int) -> str:

@@ -10,7 +10,8 @@ from msbreg_tf.commands import cli
 from msbreg_tf.method import losses, objective
 from msbreg_tf.method.objective import TERMS, Embeddings, Objective, Term
 from msbreg_tf.method.settings import METHODS, ObjectiveSettings
-from msbreg_tf.run import parity, plan
+from msbreg_tf.run import plan
+from msbreg_tf.run.parity.recording import EveryTerm
 from msbreg_tf.settings import setting
 from tests.tiny import tiny_model, tiny_views
 
@@ -115,8 +116,8 @@ def test_a_new_term_is_known_to_flags_help_plan_step_and_parity():
     parts = [float(metrics["centroid"]), 0.5 * float(metrics["brownian"])]
     assert float(metrics["loss"]) == pytest.approx(sum(parts) + 2 * float(metrics["radius"]))
     assert model.objective.formula() == "centroid + 0.5 brownian + 2 radius"
-    assert parity.EveryTerm(settings).weights["radius"] == 1.0
-    assert "radius" in parity.EveryTerm(settings).terms(embeddings())
+    assert EveryTerm(settings).weights["radius"] == 1.0
+    assert "radius" in EveryTerm(settings).terms(embeddings())
 
 
 @pytest.mark.usefixtures("toy_term")

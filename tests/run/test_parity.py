@@ -11,8 +11,8 @@ from msbreg_tf.commands import cli
 from msbreg_tf.commands import parity as tool
 from msbreg_tf.distributed import replicas
 from msbreg_tf.errors import RunFailedError
-from msbreg_tf.run import parity
 from msbreg_tf.run.config import config_from_settings
+from msbreg_tf.run.parity import comparing, recording
 from tests.parity_worker import batches, record
 from tests.run.test_train import ROOT
 
@@ -35,7 +35,7 @@ OTHERS = {"initial weights", "loss", "gradient_norm", "gradients", "trust ratios
 def reference():
     """One replica's record and, for the size of rounding, its record on shifted views."""
     one = tf.distribute.get_strategy()
-    return record(one), [record(one, parity.shifted_views(batches())[0])]
+    return record(one), [record(one, recording.shifted_views(batches())[0])]
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +43,13 @@ def four(tmp_path_factory):
     path = str(tmp_path_factory.mktemp("parity") / "four.npz")
     command = [sys.executable, "-m", "tests.parity_worker", "4", path]
     subprocess.run(command, cwd=ROOT, check=True, timeout=500)
-    return parity.load_record(path)
+    return comparing.load_record(path)
 
 
 @pytest.fixture(scope="module")
 def rows(reference, mirrored, four):
     one = record(tf.distribute.get_strategy(), synchronized=False)
-    return parity.compare(*reference, {1: one, 2: record(mirrored), 4: four})
+    return comparing.compare(*reference, {1: one, 2: record(mirrored), 4: four})
 
 
 @pytest.mark.slow
@@ -63,7 +63,7 @@ def test_one_two_and_four_replicas_agree_in_everything(rows):
 
 def broken(reference, two):
     """{quantity: what broke first} of two replicas with a mistake."""
-    return {r.quantity: r.broken for r in parity.compare(*reference, {2: two}) if r.broken}
+    return {r.quantity: r.broken for r in comparing.compare(*reference, {2: two}) if r.broken}
 
 
 def at_first_step(failures):
@@ -117,7 +117,7 @@ def test_the_tool_prints_a_table_and_fails_with_its_exit_code(
     def made(arguments, count, folder):
         names = ["1", "reference", "shifted-0"] if count == 1 else [str(count)]
         for name in names:
-            parity.save_record(f"{folder}/{name}.npz", fake(value if count == 2 else 1.0))
+            comparing.save_record(f"{folder}/{name}.npz", fake(value if count == 2 else 1.0))
 
     monkeypatch.setattr(tool, "_record_in_own_process", made)
     argv = ["parity", "--cpu_devices=2", "--batch_size=8"]

@@ -114,14 +114,11 @@ def choose_rates(
     parts = _parts(splits.train.labels, settings.seed)
     if parts is None:  # nothing can be set aside; the gentlest rates that train everything
         return _with_rates(settings, *pairs[min(1, len(pairs) - 1)]), {}
-    os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, _CHOICE)
-    tried = _read(path)
     kept, held = parts
-    for rates in pairs:
-        name = f"{rates[0]:g} and {rates[1]:g}"
-        if name in tried:
-            continue
+
+    def top1(rates: tuple[float, float]) -> float:
+        """In %, on the images set aside, after training on the others."""
+        name = _named(rates)
         model = fine_tune(
             build(),
             _kept_only(splits, kept, settings),
@@ -129,7 +126,7 @@ def choose_rates(
             image_size=image_size,
             folder=os.path.join(folder, name.replace(" ", "_")),
             start=None if probe is None else probe.head(kept),
-            on_epoch=lambda done, logs, name=name: on_epoch(f"trying {name}", done, logs),
+            on_epoch=lambda done, logs: on_epoch(f"trying {name}", done, logs),
         )
         found = accuracy_on(
             model,
@@ -139,10 +136,21 @@ def choose_rates(
             centre_crop=settings.centre_crop,
             rows=splits.rows[held],
         )
-        tried[name] = 100 * found.top1
-        write_text_whole(path, json.dumps(tried))
-    best = max(pairs, key=lambda rates: tried[f"{rates[0]:g} and {rates[1]:g}"])  # first of equals
+        return 100 * found.top1
+
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, _CHOICE)
+    tried = _read(path)
+    for rates in pairs:
+        if _named(rates) not in tried:
+            tried[_named(rates)] = top1(rates)
+            write_text_whole(path, json.dumps(tried))
+    best = max(pairs, key=lambda rates: tried[_named(rates)])  # the first of equals
     return _with_rates(settings, *best), tried
+
+
+def _named(rates: tuple[float, float]) -> str:
+    return f"{rates[0]:g} and {rates[1]:g}"
 
 
 def _with_rates(

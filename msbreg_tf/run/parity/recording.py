@@ -1,18 +1,7 @@
-"""Whether R replicas train as one does: a few steps recorded on each count, and their comparison.
-
-The same global batches must give the same loss terms, gradients, trust ratios, weights, statistics,
-target and momenta on every number of replicas, up to the rounding of float32. How much that is, is
-measured: a cyclic shift of every image's views is a symmetry of the whole method, so what it
-changes on one replica is rounding and nothing else.
-
-The reference is one replica with the batch norm that several use. The fused kernel that one replica
-trains with is compared too, but for its moving variances: TensorFlow multiplies those by n/(n − 1),
-n the number of values that a variance is of.
-"""
+"""A few steps of training on some replicas, and all that should not depend on how many they are."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -23,30 +12,11 @@ from msbreg_tf.method.model import MSBReg
 from msbreg_tf.method.objective import TERMS, Objective
 from msbreg_tf.method.schedules import WarmupCosine
 from msbreg_tf.method.settings import ObjectiveSettings
+from msbreg_tf.run.parity.comparing import MOVING_VARIANCES, Record
 
 STEPS = 3
-MOVING_VARIANCES = "moving variances"
 # Larger than in training, so that a step changes a kernel by 2 % and an error in it shows.
 _TRUST_COEFFICIENT, _WEIGHT_DECAY, _MAX_LR = 0.1, 0.01, 0.1
-# Sums over replicas round at other places than shifted views do.
-_MARGIN = 16.0
-_SMALLEST_TOLERANCE = 2.0**-20  # 16 units in the last place
-_LARGEST_TOLERANCE = 2e-3  # beyond, the comparison could not see a mistake
-# An entry smaller than this fraction of its quantity's largest may be all rounding: the gradient of
-# a bias before a batch norm is.
-_NEGLIGIBLE = 1 / 32
-
-Record = dict[str, list[tuple[str, np.ndarray]]]  # {quantity: [(name, value)]}
-
-
-class Row(NamedTuple):
-    """One quantity of the table: what rounding alone does, and each number of replicas."""
-
-    quantity: str
-    rounding: float
-    tolerance: float
-    deviations: dict[int, float]
-    broken: str  # the first entry beyond the tolerance: what broke earliest is the cause; or ''
 
 
 # Choices that a term leaves open, each compared as a term of its own: {name: (term, settings)}.
@@ -206,85 +176,3 @@ def _differences_of_copies(model: MSBReg) -> list[tuple[str, np.ndarray]]:
 def shifted_views(batches: np.ndarray) -> list[np.ndarray]:
     """Two cyclic shifts of the views, [steps, N, K, …]: to the method the same as `batches`."""
     return [np.roll(batches, shift, axis=2) for shift in sorted({1, batches.shape[2] // 2})]
-
-
-def compare(reference: Record, shifted: Sequence[Record], others: dict[int, Record]) -> list[Row]:
-    """Compares records with that of one replica.
-
-    Args:
-      reference: one replica, with the batch norm of several.
-      shifted: the same on shifted views, for the size of rounding.
-      others: {R: record of R replicas}; 1 is one replica as it trains.
-
-    Returns:
-      A row for every quantity. A deviation is the largest |a − b| of an entry, divided by the
-      entry's own largest |b| or 1/32 of the quantity's, whichever is larger.
-    """
-    rows = []
-    for quantity, entries in reference.items():
-        rounding = max(max(_deviations(record[quantity], entries)) for record in shifted)
-        tolerance = min(max(_MARGIN * rounding, _SMALLEST_TOLERANCE), _LARGEST_TOLERANCE)
-        if quantity == "initial weights":
-            tolerance = 0.0
-        found = {
-            r: _deviations(record[quantity], entries)
-            for r, record in others.items()
-            if r > 1 or quantity != MOVING_VARIANCES
-        }
-        broken = [
-            name
-            for (name, _), *values in zip(entries, *found.values())
-            if not max(values) <= tolerance
-        ]
-        deviations = {r: max(values) for r, values in found.items()}
-        rows.append(Row(quantity, rounding, tolerance, deviations, broken[0] if broken else ""))
-    return rows
-
-
-def _deviations(entries, expected) -> list[float]:
-    """Relative deviations of the entries, each from the expected one of the same name."""
-    assert [name for name, _ in entries] == [name for name, _ in expected], "unlike records"
-    least = max(_NEGLIGIBLE * max(np.max(np.abs(value)) for _, value in expected), 1e-30)
-    deviations = []
-    for (_, ours), (_, theirs) in zip(entries, expected):
-        deviation = np.max(np.abs(ours - theirs)) / max(np.max(np.abs(theirs)), least)
-        deviations.append(float(deviation) if np.isfinite(deviation) else float("inf"))
-    return deviations
-
-
-def save_record(path: str, record: Record) -> None:
-    """Writes a record as .npz."""
-    flat = {
-        f"{quantity}|{index}|{name}": value
-        for quantity, entries in record.items()
-        for index, (name, value) in enumerate(entries)
-    }
-    np.savez(path, **{key.replace("/", "\\"): value for key, value in flat.items()})
-
-
-def load_record(path: str) -> Record:
-    """Reads what `save_record` wrote."""
-    record: Record = {}
-    with np.load(path) as file:
-        for key in file.files:
-            quantity, _, name = key.replace("\\", "/").split("|")
-            record.setdefault(quantity, []).append((name, file[key]))
-    return record
-
-
-def table(rows: Sequence[Row], counts: Sequence[int]) -> str:
-    """The rows as text, a column for each number of replicas."""
-    head = ["quantity", "rounding", "tolerance", *(f"R = {count}" for count in counts), ""]
-    lines = [head]
-    for row in rows:
-        values = [row.deviations.get(count) for count in counts]
-        verdict = f"FAIL (first: {row.broken})" if row.broken else "pass"
-        numbers = [f"{row.rounding:.1e}", f"{row.tolerance:.1e}"]
-        numbers += ["–" if value is None else f"{value:.1e}" for value in values]
-        lines.append([row.quantity, *numbers, verdict])
-    first = max(len(line[0]) for line in lines)
-    text = "\n".join(
-        f"{line[0]:<{first}}  " + "".join(f"{cell:>10}" for cell in line[1:-1]) + f"  {line[-1]}"
-        for line in lines
-    )
-    return f"Largest deviation from one replica, relative\n{text.rstrip()}"
