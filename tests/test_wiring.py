@@ -175,6 +175,18 @@ def test_image_size_is_checked_by_the_encoder():
         built(stem="imagenet", image_size=16)
 
 
+def test_view_size_is_that_of_the_views():
+    layer = built(augment_on="device", image_size=24, view_size=17).augment
+    assert layer.image_size == 17
+    config = config_from_settings({**SMALL, "image_size": 24, "view_size": 17})
+    assert (config.view_size, config.data.image_size) == (17, 24)
+    assert config_from_settings({**SMALL, "image_size": 24}).view_size == 24
+    with pytest.raises(ValueError, match="view_size=9: stem=imagenet"):
+        built(stem="imagenet", image_size=32, view_size=9)
+    with pytest.raises(ValueError, match="blur_sigma_max=16: expected at most --view_size=12"):
+        config_from_settings({"image_size": 32, "view_size": 12, "blur_sigma_max": 16.0})
+
+
 def test_momentum():
     for form in ("keras", "torch"):
         assert built(momentum=0.7, momentum_form=form).optimizer.momentum == 0.7

@@ -17,6 +17,7 @@ WIRED_BY = {
         run.test_the_first_batch_by_hand,
         run.test_data_dir_reaches_images_and_knn,
     ],
+    "view_size": [model.test_view_size_is_that_of_the_views, run.test_views_may_be_smaller],
     "max_megapixels": [run.test_max_megapixels_reaches_images_and_knn],
     "cache_mb": [run.test_cache_mb_and_shuffle_buffer],
     "shuffle_buffer": [run.test_cache_mb_and_shuffle_buffer],
@@ -139,7 +140,7 @@ MAY_CHANGE_ON_RESUME = {
     "quality_images",
 }
 MUST_STAY_ON_RESUME = {
-    *("dataset", "split", "image_size", "max_megapixels"),
+    *("dataset", "split", "image_size", "view_size", "max_megapixels"),
     *("cache_mb", "shuffle_buffer"),
     *("crop_area_min", "crop_area_max", "crop_ratio_max", "flip_probability"),
     *("jitter_probability", "brightness", "contrast", "saturation", "hue", "grey_probability"),

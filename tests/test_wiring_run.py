@@ -222,6 +222,16 @@ def test_every_setting_of_the_views_reaches_the_layer(build_run):
     assert len(set(values)) == len(values)  # so that an exchange is seen
 
 
+def test_views_may_be_smaller(build_run, tmp_path):
+    run = build_run(view_size=12, blur_sigma_max=1.5, batch_size=8)
+    with run._views() as views:
+        assert next(iter(views)).shape == (8, 3, 12, 12, 3)
+    run._write_export(30, str(tmp_path / "export" / "30"))
+    metadata = json.loads((tmp_path / "export" / "30" / "metadata.json").read_text())
+    assert metadata["image_size"] == 16
+    assert "= 24 of 12 px, on R = 1" in run.plan()
+
+
 def test_blur_follows_the_image_size_unless_it_is_given():
     def blur(**changes):
         return build_augmentation(settings(**changes)).settings.blur_probability
@@ -229,6 +239,7 @@ def test_blur_follows_the_image_size_unless_it_is_given():
     assert blur(image_size=32) == 0.0
     assert blur(image_size=33) == 1.0
     assert blur(image_size=16, blur_probability=0.3) == 0.3
+    assert blur(image_size=64, view_size=32) == 0.0
 
 
 def test_dataset_and_split(build_run):

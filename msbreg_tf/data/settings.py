@@ -43,7 +43,21 @@ class DataSettings(Settings):
         "the folder of images for --dataset=folder.",
         changes_result=False,
     )
-    image_size: int = setting(32, "Side of a view.", unit="pixels", low=8)
+    image_size: int = setting(
+        32,
+        "Side of the images that the encoder is exported and evaluated for, and of the views in "
+        "training.",
+        unit="pixels",
+        low=8,
+    )
+    view_size: Optional[int] = setting(
+        None,
+        "Side of the views in training, if not --image_size. Smaller views cost less, and objects "
+        "look larger in a crop than in a whole image, so the exported encoder may even gain.",
+        unit="pixels",
+        low=8,
+        source="Touvron et al. 2019",
+    )
     max_megapixels: float = megapixels_setting()
     cache_mb: int = setting(
         4096,

@@ -69,7 +69,7 @@ def what_was_trained(run: RunFiles) -> str:
     )
     parts = [
         f"{method} trained a {config.network.encoder}{narrow} on {images}, at "
-        f"{config.data.image_size} pixels with {config.objective.num_views} views of each image"
+        f"{config.view_size} pixels with {config.objective.num_views} views of each image"
     ]
     seconds = seconds_of_training(run)
     time = f", in {duration(seconds)}" if seconds else ""

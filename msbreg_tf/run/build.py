@@ -4,6 +4,7 @@ import functools
 from typing import Optional, Union
 
 import tensorflow as tf
+from tensorflow import keras
 
 from msbreg_tf.augment.multiview import MultiViewAugmentation
 from msbreg_tf.distributed.devices import split_cpu
@@ -75,7 +76,7 @@ def precision_policy(mixed: Union[bool, str]) -> str:
 def build_augmentation(config: Config) -> MultiViewAugmentation:
     """The layer that makes the views of a run."""
     return MultiViewAugmentation(
-        config.augment, num_views=config.objective.num_views, image_size=config.data.image_size
+        config.augment, num_views=config.objective.num_views, image_size=config.view_size
     )
 
 
@@ -88,12 +89,7 @@ def build_model(config: Config, total_steps: int, synchronized: Optional[bool] =
     hidden, size = network.heads()
     if synchronized is None:
         synchronized = tf.distribute.get_strategy().num_replicas_in_sync > 1
-    encoder = build_encoder(
-        network,
-        image_size=config.data.image_size,
-        synchronized=synchronized,
-        name="online_encoder",
-    )
+    encoder = _build_encoder(config, synchronized)
     heads = {"hidden_size": hidden, "output_size": size, "norm": network.norm}
     projector = build_projector(
         encoder.output_shape[-1], **heads, synchronized=synchronized, name="online_projector"
@@ -114,6 +110,20 @@ def build_model(config: Config, total_steps: int, synchronized: Optional[bool] =
     model.optimizer.build(model.online_variables)
     read_own_copies(model.variables)
     return model
+
+
+def _build_encoder(config: Config, synchronized: bool) -> keras.Model:
+    try:
+        return build_encoder(
+            config.network,
+            image_size=config.view_size,
+            synchronized=synchronized,
+            name="online_encoder",
+        )
+    except ValueError as error:
+        if config.data.view_size is None:
+            raise
+        raise ValueError(str(error).replace("image_size", "view_size")) from None
 
 
 def saved_state(model: MSBReg) -> tf.train.Checkpoint:

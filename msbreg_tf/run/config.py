@@ -29,10 +29,11 @@ class Config:
     run: RunSettings = RunSettings()
 
     def __post_init__(self):
-        if self.augment.blur_sigma_max > self.data.image_size:
+        if self.augment.blur_sigma_max > self.view_size:
+            flag = "image_size" if self.data.view_size is None else "view_size"
             raise ValueError(
                 f"--blur_sigma_max={self.augment.blur_sigma_max:g}: expected at most "
-                f"--image_size={self.data.image_size}."
+                f"--{flag}={self.view_size}."
             )
         self._check_start()
 
@@ -62,6 +63,11 @@ class Config:
     def logging_settings(self) -> dict[str, Any]:
         """The settings that decide only what is logged; a resumed run may change them."""
         return {name: getattr(self.run, name) for name in LOGGING}
+
+    @property
+    def view_size(self) -> int:
+        """Side of a view in pixels: `--view_size`, or `--image_size`."""
+        return self.data.view_size or self.data.image_size
 
     @property
     def max_lr(self) -> float:

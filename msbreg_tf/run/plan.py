@@ -47,7 +47,7 @@ def _schedule(config: Config, length: Length, replicas: int) -> list[tuple[str, 
         (
             "batch",
             f"N = {o.batch_size} images × K = {c.num_views} views = "
-            f"{o.batch_size * c.num_views} of {config.data.image_size} px, on R = {replicas} "
+            f"{o.batch_size * c.num_views} of {config.view_size} px, on R = {replicas} "
             f"replica{'s' if replicas > 1 else ''} of B = {o.batch_size // replicas}"
             f"{_micro(o, replicas)}",
         ),

@@ -33,7 +33,7 @@ def views(subject: Subject) -> Finding:
     )
     batches = iter(view_batches(plan))
     rate = count_rate(batches) * _BATCH * config.objective.num_views
-    side = config.data.image_size
+    side = config.view_size
     found = f"Images can be read and augmented here: {rate:,.0f} views of {side} px per second"
     return Finding("images", OK, f"{found}, made of the shipped sample's images of 32 px.")
 
