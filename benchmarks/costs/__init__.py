@@ -1,0 +1,1 @@
+"""What a training step and its input cost in CPU time, and how that grows: `python -m benchmarks.costs`."""
