@@ -1,1 +1,1 @@
-"""What a training step and its input cost in CPU time, and how that grows: `python -m benchmarks.costs`."""
+"""CPU time of a training step and of its input, and how it grows: `python -m benchmarks.costs`."""

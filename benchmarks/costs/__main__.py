@@ -54,8 +54,8 @@ def step_section(options: argparse.Namespace) -> str:
 
     curves = measured_curves()
     lines = [
-        f"{provenance()}, `--mixed_precision=auto`: CPU milliseconds of one step of ResNet-18 on one "
-        "core; where a row says nothing else K = 4, N = 16, D = 128 and S = 96 px:",
+        f"{provenance()}, `--mixed_precision=auto`: CPU milliseconds of one step of ResNet-18 on "
+        "one core; where a row says nothing else K = 4, N = 16, D = 128 and S = 96 px:",
         text.step_tables(curves),
     ]
     if options.picture:
