@@ -11,9 +11,7 @@ hour on a core of its own.
 
 import argparse
 import dataclasses
-import datetime
 import os
-import subprocess
 import tempfile
 
 from benchmarks.arena import progress
@@ -52,9 +50,10 @@ def step_section(options: argparse.Namespace) -> str:
     """Measures all curves, draws them, and returns Markdown."""
     from benchmarks.costs import picture, text
 
+    measured_by = text.provenance("costs")
     curves = measured_curves()
     lines = [
-        f"{provenance()}, `--mixed_precision=auto`: CPU milliseconds of one step of ResNet-18 on "
+        f"{measured_by}, `--mixed_precision=auto`: CPU milliseconds of one step of ResNet-18 on "
         "one core; where a row says nothing else K = 4, N = 16, D = 128 and S = 96 px:",
         text.step_tables(curves),
     ]
@@ -90,26 +89,10 @@ def host_section() -> str:
     from benchmarks.costs import text
     from benchmarks.costs.host import host_costs
 
+    measured_by = text.provenance("costs")
     with tempfile.TemporaryDirectory() as folder:
         costs = host_costs(folder)
-    return f"{provenance()}, K = 4, on one core:\n\n{text.host_table(costs)}"
-
-
-def provenance() -> str:
-    """Machine, date, commit and command."""
-    from benchmarks import report
-
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=os.path.dirname(__file__),
-        capture_output=True,
-        text=True,
-    )
-    commit = described.stdout.strip() or "unknown"
-    return (
-        f"{report.machine()}; {datetime.date.today()}, commit {commit}, "
-        "`python -m benchmarks.costs`"
-    )
+    return f"{measured_by}, K = 4, on one core:\n\n{text.host_table(costs)}"
 
 
 if __name__ == "__main__":

@@ -39,14 +39,29 @@ class Point:
         return config_from_settings({**own, "lambda_b": 0.05, "mixed_precision": "auto"})
 
 
+def step_on_noise(point: Point, mixed: bool) -> Callable[[], dict[str, tf.Tensor]]:
+    """A whole step on views made before, as a function that does it."""
+    keras.mixed_precision.set_global_policy(precision_policy(mixed))
+    config = point.config()
+    with reproducible_sums():
+        model, views = _model(config), _noise(config)
+        step = tf.function(model.train_step).get_concrete_function(views)
+    return lambda: step(views)
+
+
+def _model(config: Config) -> MSBReg:
+    """With LARS, as a run has it."""
+    model = build_model(config, total_steps=1000)
+    model.lars = LARS(config.optimizer.trust_coefficient, config.optimizer.weight_decay)
+    return model
+
+
 def cost(point: Point) -> dict[str, float]:
     """CPU seconds of one step: {part: seconds}, and the "whole" step without augmentation."""
     config = point.config()
     keras.mixed_precision.set_global_policy(precision_policy(config.run.mixed_precision))
     with reproducible_sums():
-        model = build_model(config, total_steps=1000)
-        model.lars = LARS(config.optimizer.trust_coefficient, config.optimizer.weight_decay)
-        views = _noise(config)
+        model, views = _model(config), _noise(config)
         networks, losses, update = _networks(model), _losses(model), _update(model)
         embeddings = model.embed(views, training=True)
         gradients = networks(views)
