@@ -1,12 +1,13 @@
 """Which kernels a training step is made of, ours and PyTorch's, by oneDNN's own log.
 
-    python -m benchmarks.kernels --batch=16 --page=benchmarks/PROFILE.md
+    python -m benchmarks.kernels --page=benchmarks/PROFILE.md
 
 Both libraries compute their convolutions by oneDNN, which writes a line for every primitive that it
 runs: kind, implementation, types, layouts, what is fused into it, and its time. ResNet-18 at 96 px,
 K = 4, views made before, one core and one thread each. A primitive's time is the shortest of its
 kind, shape and layout over some steps, times how often it runs: others on the machine only add.
-What is outside oneDNN is listed by the libraries' own profilers.
+What is outside oneDNN is listed by the libraries' own profilers. Small batches, so that a primitive
+ends before the machine turns to another program; they choose the same kernels.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import json
 import os
 import re
 import subprocess
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from benchmarks import arena
 from benchmarks.kernel_steps import MARK
@@ -106,8 +107,8 @@ def table(found: dict[Primitive, tuple[float, float]], step_ms: float) -> str:
     return "\n".join(lines)
 
 
-def measured(side: str, mixed: bool, batch: int) -> tuple[str, dict]:
-    """oneDNN's log of one side's steps, and what their process says of them.
+def measured(side: str, mixed: bool, batch: int) -> str:
+    """oneDNN's log of one side's steps; its last line is what their process says of them.
 
     Raises:
       FailedError: it failed.
@@ -127,18 +128,29 @@ def measured(side: str, mixed: bool, batch: int) -> tuple[str, dict]:
     if done.returncode or not lines:
         reason = (done.stderr.strip().splitlines() or ["ended without a word"])[-1]
         raise arena.FailedError(f"{NAMES[side]}: {reason}")
-    return done.stdout, json.loads(lines[-1])
+    return done.stdout
+
+
+def kept_log(side: str, mixed: bool, batch: int, folder: Optional[str]) -> str:
+    """The log that `folder` has already, or a new one, which is kept there."""
+    if folder is None:
+        return measured(side, mixed, batch)
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, f"{side}-{'bfloat16' if mixed else 'float32'}-{batch}.log")
+    if not os.path.exists(path):
+        log = measured(side, mixed, batch)
+        with open(path, "w") as file:
+            file.write(log)
+    with open(path) as file:
+        return file.read()
 
 
 def section(side: str, mixed: bool, options: argparse.Namespace) -> str:
     """Markdown of one side in one precision."""
-    log, told = measured(side, mixed, options.batch)
-    found = totals(parse(log))
     precision = "bfloat16" if mixed else "float32"
-    if options.logs:
-        os.makedirs(options.logs, exist_ok=True)
-        with open(os.path.join(options.logs, f"{side}-{precision}.log"), "w") as file:
-            file.write(log)
+    log = kept_log(side, mixed, options.batch, options.logs)
+    told = json.loads(log.splitlines()[-1])
+    found = totals(parse(log))
     operations = ", ".join(f"{name} {number(ms)}" for name, ms in told["operations"])
     return "\n\n".join(
         [
@@ -151,9 +163,11 @@ def section(side: str, mixed: bool, options: argparse.Namespace) -> str:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--batch", type=int, default=16, help="images N in a step")
+    parser.add_argument("--batch", type=int, default=2, help="images N in a step")
     parser.add_argument("--only", help="parts, joined by commas, such as ours-bfloat16")
-    parser.add_argument("--logs", help="folder to keep oneDNN's logs in (default: none)")
+    parser.add_argument(
+        "--logs", help="folder of oneDNN's logs; those that it has are used (default: none)"
+    )
     parser.add_argument("--page", help="Markdown file to put the tables into (default: none)")
     options = parser.parse_args()
     parts = {

@@ -58,7 +58,7 @@ def host_costs(folder: str) -> list[HostCost]:
         milliseconds = {}
         for mode in MODES:
             batches = msbreg_views.batches({**settings, "augment_on": mode})
-            seconds = seconds_per_batch(batches, at_least=6.0)
+            seconds = seconds_per_batch(batches, skip=2, at_least=2.0)
             milliseconds[mode] = 1e3 * seconds / BATCH
         found.append(HostCost(network, size, images, milliseconds, step_gflop(network, size)))
     return found
@@ -70,7 +70,7 @@ def _written(images: Images, folder: str) -> str:
         path += ".npy"
     if not os.path.exists(path):
         write = write_images if images.in_memory else write_photographs
-        write(path, 16 if images.height > 1000 else 128, images.height, images.width)
+        write(path, 6 if images.height > 1000 else 64, images.height, images.width)
     return path
 
 
