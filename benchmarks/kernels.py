@@ -151,12 +151,13 @@ def section(side: str, mixed: bool, options: argparse.Namespace) -> str:
     log = kept_log(side, mixed, options.batch, options.logs)
     told = json.loads(log.splitlines()[-1])
     found = totals(parse(log))
-    operations = ", ".join(f"{name} {number(ms)}" for name, ms in told["operations"])
+    total = sum(ms for _, ms in told["operations"])
+    operations = ", ".join(f"{name} {100 * ms / total:.0f} %" for name, ms in told["operations"])
     return "\n\n".join(
         [
             f"**{NAMES[side]}, {precision}**, {told['versions']}:",
             table(found, told["step_ms"]),
-            f"By its own profiler, ms of a step: {operations}.",
+            f"Largest kinds of operation by its own profiler, shares of these: {operations}.",
         ]
     )
 

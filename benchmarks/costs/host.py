@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import msbreg_tf  # noqa: F401 - sets TensorFlow's environment, so it must come before TensorFlow
 
+from benchmarks.arena import progress  # isort: skip
 from benchmarks.contenders import msbreg_views  # isort: skip
 from benchmarks.costs.step import seconds_per_batch  # isort: skip
 from benchmarks.images import write_images, write_photographs  # isort: skip
 
-NUM_VIEWS, BATCH = 4, 16
+NUM_VIEWS, BATCH = 4, 8
 MODES = ("host", "device")
 
 
@@ -60,6 +61,7 @@ def host_costs(folder: str) -> list[HostCost]:
             batches = msbreg_views.batches({**settings, "augment_on": mode})
             seconds = seconds_per_batch(batches, skip=2, at_least=2.0)
             milliseconds[mode] = 1e3 * seconds / BATCH
+        progress(f"{network} at {size} px, {images.name}: CPU ms per image {milliseconds}")
         found.append(HostCost(network, size, images, milliseconds, step_gflop(network, size)))
     return found
 
@@ -70,7 +72,7 @@ def _written(images: Images, folder: str) -> str:
         path += ".npy"
     if not os.path.exists(path):
         write = write_images if images.in_memory else write_photographs
-        write(path, 6 if images.height > 1000 else 64, images.height, images.width)
+        write(path, 8 if images.height > 1000 else 64, images.height, images.width)
     return path
 
 
