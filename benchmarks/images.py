@@ -25,9 +25,9 @@ def write_photographs(folder: str, count: int, height: int, width: int) -> None:
     os.makedirs(folder)
     tiles, _ = load_sample("train")
     rng = np.random.default_rng(0)
-    noise = rng.normal(0, 6, [height, width, 3])
+    noise = rng.normal(0, 6, [height, width, 3]).round().astype(np.int16)
     for number, tile in enumerate(tiles[:count]):
         enlarged = Image.fromarray(tile).resize((width, height), Image.BICUBIC)
-        noisy = (np.asarray(enlarged) + np.roll(noise, 97 * number, axis=(0, 1))).clip(0, 255)
+        noisy = (np.int16(enlarged) + np.roll(noise, 97 * number, axis=(0, 1))).clip(0, 255)
         path = os.path.join(folder, f"{number:03}.jpg")
         Image.fromarray(noisy.astype(np.uint8)).save(path, quality=90)

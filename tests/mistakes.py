@@ -510,9 +510,17 @@ MISTAKES = (
     Mistake(
         "EXIF's orientation is ignored",
         DECODING,
-        "return upright(_jpeg_pixels(contents, 1), orientation)",
-        "return _jpeg_pixels(contents, 1)",
+        "return upright(jpeg.pixels(contents), orientation)",
+        "return jpeg.pixels(contents)",
         "tests/data/images/test_decoding.py::test_what_a_person_sees_is_decoded",
+    ),
+    Mistake(
+        "EXIF's orientation is ignored where files of a folder are decoded smaller",
+        "msbreg_tf/data/images/jpeg.py",
+        "upright(at_a_ratio(_pixels_or_none, contents, reduce, size), orientation)",
+        "at_a_ratio(_pixels_or_none, contents, reduce, size)",
+        "tests/data/sources/test_folder.py::"
+        "test_decoding_smaller_is_that_of_the_file_alone_or_of_another",
     ),
     Mistake(
         "an image above --max_megapixels is decoded all the same",

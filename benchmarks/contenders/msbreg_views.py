@@ -21,9 +21,14 @@ def memory_source(path: str) -> MemorySource:
 
 
 def batches(settings):
-    """Data set of uint8 [N, K, S, S, 3], without end, of a .npy file or of a folder of files."""
+    """Data set of uint8 [N, K, S, S, 3], without end, of a .npy file or of a folder of files.
+
+    With `augment_on` "device", of what the training step makes its views of.
+    """
     views, images = settings["num_views"], settings["images"]
-    config = config_from_settings({"image_size": settings["size"], "num_views": views})
+    augment_on = settings.get("augment_on", "host")
+    own = {"image_size": settings["size"], "num_views": views, "augment_on": augment_on}
+    config = config_from_settings(own)
     augment = build_augmentation(config)
     of_files = os.path.isdir(images)
     return view_batches(
@@ -33,6 +38,7 @@ def batches(settings):
             batch_size=settings["batch"],
             num_views=views,
             reduction=augment.reduction,
+            on_device=augment_on == "device",
         )
     )
 

@@ -13,6 +13,7 @@ import msbreg_tf  # noqa: F401 - sets TensorFlow's environment, so it must come 
 import numpy as np  # isort: skip
 import tensorflow as tf  # isort: skip
 
+from msbreg_tf.method.objective import Embeddings  # isort: skip
 from msbreg_tf.run.build import build_model  # isort: skip
 from msbreg_tf.run.config import config_from_settings  # isort: skip
 
@@ -38,7 +39,9 @@ def main():
     features = model.encoder(tf.cast(images, tf.float32), training=False)
     target = model.embed_target(views, training=True)
     prediction, projection = model.embed(views, training=True)
-    terms = model.objective.terms(prediction, projection, target, tf.constant([0, 0]), 0)
+    seed, first = tf.constant([0, 0]), tf.constant(0)
+    settings = model.objective.settings
+    terms = model.objective.terms(Embeddings(prediction, projection, target, seed, first, settings))
     np.savez(destination, **weights, features=features, loss=model.objective.total(terms))
 
 

@@ -9,21 +9,17 @@ What a person would see is decoded: the orientation that EXIF gives is applied. 
 """
 
 import functools
-from collections.abc import Callable
 
 import tensorflow as tf
 
+from msbreg_tf.data.images import jpeg
 from msbreg_tf.data.images.exif import orientation_of, upright
 from msbreg_tf.data.images.pillow import decode_by_pillow, is_of_pillow
 from msbreg_tf.data.settings import MEGAPIXELS
 
-_JPEG, _PNG, _GIF, _BMP = b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM"
+_PNG, _GIF, _BMP = b"\x89PNG", b"GIF8", b"BM"
 _BMP_HEADER_BYTES = 54
 _RED_MASK = 0x00FF0000
-_RATIOS = (1, 2, 4, 8)  # at which the JPEG library can decode
-
-# (height, width) of an upright image, int32 scalars → how many times smaller it may be, int32.
-Reduce = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def decode_image(contents: tf.Tensor, megapixels: float = MEGAPIXELS) -> tf.Tensor:
@@ -55,7 +51,7 @@ def decode_any(contents: tf.Tensor, megapixels: float = MEGAPIXELS) -> tf.Tensor
 
 
 def decode_reduced(
-    contents: tf.Tensor, reduce: Reduce, megapixels: float = MEGAPIXELS
+    contents: tf.Tensor, reduce: jpeg.Reduce, megapixels: float = MEGAPIXELS
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """`decode_any`, but for a JPEG at ½, ¼ or ⅛ of its side where that is enough.
 
@@ -75,15 +71,12 @@ def decode_reduced(
         image = decode_any(contents, megapixels)
         return image, tf.shape(image)[:2]
 
-    def at_a_ratio():
+    def of_jpeg():
         checked, orientation, size = _jpeg_header(contents, round(megapixels * 1e6))
-        allowed = tf.convert_to_tensor(reduce(*tf.unstack(size)))
-        chosen = tf.reduce_sum(tf.cast(allowed >= _RATIOS[1:], tf.int32))
-        at = [functools.partial(_jpeg_pixels, checked, ratio) for ratio in _RATIOS]
-        return upright(tf.switch_case(chosen, at), orientation), size
+        return upright(jpeg.at_a_ratio(jpeg.pixels, checked, reduce, size), orientation), size
 
-    starts = tf.strings.substr(contents, 0, len(_JPEG)) == _JPEG
-    image, size = tf.cond(starts, at_a_ratio, in_full)
+    starts = tf.strings.substr(contents, 0, len(jpeg.START)) == jpeg.START
+    image, size = tf.cond(starts, of_jpeg, in_full)
     image.set_shape([None, None, 3])
     return image, size
 
@@ -95,7 +88,7 @@ def read_and_decode(path: tf.Tensor, megapixels: float = MEGAPIXELS) -> tf.Tenso
 
 def is_decoded_in_graph(contents: bytes) -> bool:
     """Whether `decode_image` would try these first bytes of a file."""
-    return contents.startswith((_JPEG, _PNG, _GIF, _BMP))
+    return contents.startswith((jpeg.START, _PNG, _GIF, _BMP))
 
 
 def is_image(contents: bytes) -> bool:
@@ -105,7 +98,10 @@ def is_image(contents: bytes) -> bool:
 
 def _decode(contents, megapixels, otherwise):
     limit = round(megapixels * 1e6)
-    kinds = ((_JPEG, _decode_jpeg), (_PNG, _decode_png), (_GIF, _decode_gif), (_BMP, _decode_bmp))
+    kinds = (
+        *((jpeg.START, _decode_jpeg), (_PNG, _decode_png)),
+        *((_GIF, _decode_gif), (_BMP, _decode_bmp)),
+    )
     image = otherwise
     for start, decode in reversed(kinds):
         image = functools.partial(_if_it_starts, contents, start, decode, limit, image)
@@ -136,20 +132,15 @@ def _checked(contents, height, width, limit):
 
 def _decode_jpeg(contents, limit):
     contents, orientation, _ = _jpeg_header(contents, limit)
-    return upright(_jpeg_pixels(contents, 1), orientation)
+    return upright(jpeg.pixels(contents), orientation)
 
 
 def _jpeg_header(contents, limit):
     """The contents if they are not too large, their orientation, and the upright size."""
     size = tf.image.extract_jpeg_shape(contents)[:2]
     contents = _checked(contents, size[0], size[1], limit)
-    orientation = orientation_of(contents, b"Exif\0\0")
+    orientation = orientation_of(contents, jpeg.EXIF)
     return contents, orientation, tf.where(orientation >= 5, size[::-1], size)
-
-
-def _jpeg_pixels(contents, ratio: int):
-    # The default is faster and off by up to 4 of 255; this is what Pillow computes, to the bit.
-    return tf.io.decode_jpeg(contents, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
 
 
 def _decode_png(contents, limit):

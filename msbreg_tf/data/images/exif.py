@@ -7,16 +7,21 @@ _HEADER_BYTES = 1 << 17  # EXIF is one segment of at most 64 KiB, near the begin
 
 def orientation_of(contents: tf.Tensor, before: bytes) -> tf.Tensor:
     """EXIF's orientation, 1 to 8, of the TIFF structure behind the bytes `before`; 1 without."""
-    header = tf.strings.substr(contents, 0, _HEADER_BYTES)
-    parts = tf.strings.split(header[tf.newaxis], before, maxsplit=1).values
+    exif = tiff_of(contents, before)
 
     def read():
-        exif = parts[1]
         order = tf.strings.substr(exif, 0, 4)
         big = order == b"MM\0*"
         return tf.cond(big | (order == b"II*\0"), lambda: _tag_of_tiff(exif, big), lambda: 1)
 
-    return tf.cond(tf.size(parts) > 1, read, lambda: 1)
+    return tf.cond(exif != b"", read, lambda: 1)
+
+
+def tiff_of(contents: tf.Tensor, before: bytes) -> tf.Tensor:
+    """The beginning of an encoded image from behind the bytes `before` on; empty without them."""
+    header = tf.strings.substr(contents, 0, _HEADER_BYTES)
+    parts = tf.strings.split(header[tf.newaxis], before, maxsplit=1).values
+    return tf.concat([parts, [b""]], axis=0)[1]
 
 
 def _tag_of_tiff(exif, big_endian):

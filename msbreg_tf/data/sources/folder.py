@@ -18,6 +18,7 @@ from msbreg_tf.data.images.decoding import (
     is_image,
     read_and_decode,
 )
+from msbreg_tf.data.images.jpeg import read_sound_jpeg
 from msbreg_tf.data.settings import MEGAPIXELS, DataSettings
 from msbreg_tf.data.sources.image_files import find_images, first_bytes, no_images
 from msbreg_tf.data.sources.records import LabelledRecords, records_of_files
@@ -80,10 +81,17 @@ class FolderSource(Source):
         return image
 
     def decode_reduced(self, record, reduce):
+        path = tf.strings.join([self._root, record])
+        jpeg, stored_size = read_sound_jpeg(path, reduce, self._megapixels)
+
         def attempt(path, megapixels):
             return decode_reduced(tf.io.read_file(path), reduce, megapixels)
 
-        image, size = self._first_that_works(record, attempt)
+        image, size = tf.cond(
+            tf.size(jpeg) > 0,
+            lambda: (jpeg, stored_size),
+            lambda: self._first_that_works(record, attempt),
+        )
         image.set_shape([None, None, 3])
         return image, size
 

@@ -11,7 +11,7 @@ from typing import Optional, Union
 import numpy as np
 import tensorflow as tf
 
-from msbreg_tf.data.images.decoding import Reduce
+from msbreg_tf.data.images.jpeg import Reduce
 
 
 class Source(abc.ABC):

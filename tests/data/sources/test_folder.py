@@ -1,3 +1,5 @@
+import io
+import os
 import shutil
 
 import numpy as np
@@ -5,6 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from msbreg_tf.data.images.decoding import decode_reduced
 from msbreg_tf.data.settings import DataSettings
 from msbreg_tf.data.sources.image_files import find_images
 from msbreg_tf.data.sources.table import open_source
@@ -92,6 +95,47 @@ def test_broken_files_are_replaced_in_place_and_named(folder):
         else:
             assert value in range(0, 60, 10)
     assert source.broken_files() == [str(folder / name) for name in BROKEN]
+
+
+def jpeg(height: int, width: int, exif: bytes = b"") -> bytes:
+    """Of a slope in both directions, so that no turn of it looks the same."""
+    y, x = np.mgrid[:height, :width]
+    pixels = np.stack([2 * x, 3 * y, x + y], axis=-1).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=95, exif=exif)
+    return file.getvalue()
+
+
+def test_decoding_smaller_is_that_of_the_file_alone_or_of_another(tmp_path):
+    """A sound JPEG takes a shorter way than other files; both come to the same."""
+    turned = Image.Exif()
+    turned[274] = 6
+    lost_exif = b"Exif\0\0II*\0\xff\xff\xff\0"  # whose directory lies behind the end
+    good = {"plain": jpeg(40, 60), "turned": jpeg(40, 60, turned.tobytes()), "png": flat(200)}
+    broken = {"cut": jpeg(40, 60)[:700], "lost_exif": jpeg(40, 60, lost_exif)}
+    broken |= {"large": jpeg(90, 90), "text": b"\xff\xd8\xffhello"}
+    for name, contents in (good | broken).items():
+        (tmp_path / f"{name}.jpg").write_bytes(contents)
+    source = open_source(
+        DataSettings(dataset="folder", data_dir=str(tmp_path), max_megapixels=0.005)
+    )
+
+    def half(height, width):
+        return tf.where(height > width, 2, 1)  # of the turned one alone
+
+    alone = [decode_reduced(tf.constant(contents), half) for contents in good.values()]
+    records = tf.constant([f"{name}.jpg" for name in good | broken])
+    found = tf.data.Dataset.from_tensor_slices(records).map(
+        lambda r: source.decode_reduced(r, half)
+    )
+    for name, (image, size) in zip(good | broken, found.as_numpy_iterator()):
+        same = [np.array_equal(image, one) and (size == s.numpy()).all() for one, s in alone]
+        assert any(same), name
+        assert name in broken or same[list(good).index(name)], name
+    assert alone[1][0].shape == (30, 20, 3)
+    assert [os.path.basename(path) for path in source.broken_files()] == [
+        f"{name}.jpg" for name in sorted(broken)
+    ]
 
 
 def test_replacement_survives_another_broken_file(tmp_path):
