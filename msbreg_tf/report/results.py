@@ -1,7 +1,7 @@
 """Evaluations in a report: results by protocol, published rows, and what classes are mistaken."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -41,7 +41,7 @@ def results_tables(runs: Sequence[RunFiles], deciding: Sequence[str]) -> list[di
     for stamp, columns in groups.items():
         headings = [column.heading for column in columns]
         rows = [
-            (str(row["run"]), *(number(row[heading]) for heading in headings))
+            (str(row["run"]), *(_shown(row[heading], heading) for heading in headings))
             for row in comparison.rows
             if any(row[heading] is not None for heading in headings)
         ]
@@ -52,9 +52,16 @@ def results_tables(runs: Sequence[RunFiles], deciding: Sequence[str]) -> list[di
         first = columns[0]
         apart = first.heading.removeprefix(f"{first.protocol['name']} {first.metric}")
         title = _TITLES.get(first.protocol["name"], first.protocol["name"]) + apart
+        if any(title == other["title"] for other in found):
+            title += ": further measures"
         found.append({"title": title, "stamp": stamp, "table": table})
     found[-1]["notes"] = comparison.notes
     return found
+
+
+def _shown(value: Optional[float], heading: str) -> str:
+    is_share = value is not None and "%" in heading
+    return f"{value:.1f}" if is_share else number(value)
 
 
 def fine_tuning_chart(runs: Sequence[RunFiles]) -> list[Chart]:

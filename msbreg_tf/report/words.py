@@ -24,12 +24,14 @@ class Finding:
       answer: a word or a number.
       tone: 'good', 'doubtful', 'bad' or 'unknown'; never told by colour alone.
       why: the evidence, and what it can't say.
+      by: the evidence in a word or two; answers of several runs by the same one can be compared.
     """
 
     question: str
     answer: str
     tone: str
     why: str
+    by: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Judged:
 def what_was_trained(run: RunFiles) -> str:
     """One paragraph: method, encoder, images, length, time, devices as far as they are known."""
     config = run.config
-    images = run.facts.get("images") or config.data.dataset
+    images = _images(run.facts.get("images") or config.data.dataset)
     width = config.network.encoder_width
     narrow = "" if width == 64 else f" of width {width}"
     total = run.metadata.get("step")
@@ -85,8 +87,8 @@ def what_was_trained(run: RunFiles) -> str:
             f"{run.last_step:,}{time}"
         )
     if pauses := interruptions(run):
-        times = "once" if len(pauses) == 1 else f"{len(pauses)} times"
-        parts.append(f"It was interrupted {times} and continued from its checkpoint")
+        times = {1: "once", 2: "twice"}.get(len(pauses), f"{len(pauses)} times")
+        parts.append(f"It was interrupted {times} and continued from its last checkpoint")
     return ". ".join(parts) + "."
 
 
@@ -123,11 +125,13 @@ def _quality(run: RunFiles, series: dict[str, Series], judged: Optional[Judged])
         doubtful = fell or (judged is not None and bool(judged.votes) and not _beats_all(judged))
         if judged and judged.votes and not _beats_all(judged):
             why += f" But: {_votes(judged)[0].lower()}{_votes(judged)[1:]}"
-        return Finding(question, f"{100 * values.values[-1]:.1f} % k-NN", _doubt(doubtful), why)
+        answer = f"{100 * values.values[-1]:.1f} % k-NN"
+        return Finding(question, answer, _doubt(doubtful), why, "held-out images")
     if judged and judged.votes:
         trained = next(iter(judged.votes.values()))
         answer = f"{100 * trained:.1f} % k-NN"
-        return Finding(question, answer, _doubt(not _beats_all(judged)), _votes(judged))
+        doubt = _doubt(not _beats_all(judged))
+        return Finding(question, answer, doubt, _votes(judged), "training images")
     share = newest_same_picture(run, series)
     if share is not None:
         why = (
@@ -135,7 +139,8 @@ def _quality(run: RunFiles, series: dict[str, Series], judged: Optional[Judged])
             f"{100 * share:.1f} % have another view of their own picture as nearest neighbour: it "
             "tells pictures apart, which is needed for much else but is not yet meaning."
         )
-        return Finding(question, f"{100 * share:.0f} % recognised", _doubt(share < 0.5), why)
+        answer = f"{100 * share:.0f} % recognised"
+        return Finding(question, answer, _doubt(share < 0.5), why, "views")
     how = "Give --knn_every=1 to the training, or run tools.geometry on the export."
     return Finding(question, "not measured", "unknown", how)
 
@@ -154,10 +159,10 @@ def _learned(run: RunFiles, series: dict[str, Series], judged: Optional[Judged])
         )
         if said and said["learnt"] != answer:  # two measures may differ; a reader should know
             why += f" Without labels it is less clear: {said['why']}"
-        return Finding(question, answer, _doubt(answer != "yes"), why)
+        return Finding(question, answer, _doubt(answer != "yes"), why, "labels")
     if said:
         tone = {"yes": "good", "not visibly": "bad"}.get(said["learnt"], "unknown")
-        return Finding(question, said["learnt"], tone, _sentence(said["why"]))
+        return Finding(question, said["learnt"], tone, _sentence(said["why"]), "views")
     loss = series.get("loss")
     if loss is not None and len(loss.finite.values) > 1:
         first, last = loss.finite.values[0], loss.finite.values[-1]
@@ -178,7 +183,7 @@ def _collapse(series: dict[str, Series], judged: Optional[Judged]) -> Finding:
             "complete": ("yes", "bad"),
         }[judged.collapse]
         why = f"{_sentence(judged.reason)} From {judged.images:,} images; thresholds are ours."
-        return Finding(question, answer, tone, why)
+        return Finding(question, answer, tone, why, "features")
     spread = series.get("std_spread")
     if spread is not None and len(spread.finite.values):
         last = spread.finite.values[-1]
@@ -187,7 +192,8 @@ def _collapse(series: dict[str, Series], judged: Optional[Judged]) -> Finding:
             f"{spread.finite.steps[-1]:,}, where 1 is a uniform sphere and 0 a single point. The "
             "export's features will tell more."
         )
-        return Finding(question, "no sign" if last > 0.05 else "likely", _doubt(last <= 0.05), why)
+        answer = "no sign" if last > 0.05 else "likely"
+        return Finding(question, answer, _doubt(last <= 0.05), why, "predictions")
     return Finding(question, "not known", "unknown", "Nothing is logged yet.")
 
 
@@ -211,6 +217,12 @@ def _votes(judged: Judged) -> str:
         f"Each of {judged.images:,} training images takes the {what} of its nearest others: right "
         f"are {told}; always the most frequent {what}: {100 * (judged.chance or 0):.1f} %."
     )
+
+
+def _images(told: str) -> str:
+    """run.json's "sample train, 5000 images" as "5,000 images (sample train)"."""
+    match = re.fullmatch(r"(.+), (\d+) images", told)
+    return f"{int(match[2]):,} images ({match[1]})" if match else told
 
 
 def _doubt(is_doubtful: bool) -> str:
