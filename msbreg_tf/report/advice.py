@@ -102,14 +102,11 @@ def _low_rank(facts: Facts) -> Optional[Advice]:
 
 def _longer(facts: Facts) -> Optional[Advice]:
     steps, epochs = facts.run.last_step, facts.run.config.optimizer.epochs
-    is_short = steps < _FEW_STEPS
     fall = relative_fall(facts.series["loss"]) if "loss" in facts.series else 0.0
-    fell = (
-        f"The loss still fell at the end: {100 * fall:.0f} % of its whole fall came in the last "
-        "fifth of the steps."
-    )
+    fell = f"The loss still fell: {100 * fall:.0f} % of all its fall came in the last fifth."
+    is_short = steps < _FEW_STEPS
     short = f"It had {steps:,} steps, and thousands are usual."
-    reasons = [*_risen(facts), *([fell] if fall >= 0.05 else []), *([short] if is_short else [])]
+    reasons = [*_risen(facts), *([fell] * (fall >= 0.05)), *([short] * is_short)]
     if not facts.finished or facts.collapse == "complete" or not reasons:
         return None
     wanted = (4 if is_short else 2) * epochs
