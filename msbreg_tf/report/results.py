@@ -65,7 +65,7 @@ def _shown(value: Optional[float], heading: str) -> str:
 
 
 def fine_tuning_chart(runs: Sequence[RunFiles]) -> list[Chart]:
-    """Accuracy against the number of labelled images, if there is a fine-tuning."""
+    """Accuracy against the number of labelled images, if a run was fine-tuned by several."""
     traces, rows = [], []
     for place, run in enumerate(runs):
         points = sorted(
@@ -77,10 +77,10 @@ def fine_tuning_chart(runs: Sequence[RunFiles]) -> list[Chart]:
             counts, values = zip(*points)
             traces.append(line(run.name, counts, values, place, mode="lines+markers"))
             rows += [(run.name, f"{count:,}", number(value)) for count, value in points]
-    if not traces:
+    if all(len(set(trace["x"])) < 2 for trace in traces):
         return []
     layout = axes("labelled images", "top-1 accuracy, %", showlegend=len(traces) > 1)
-    layout["xaxis"]["type"] = "log"
+    layout["xaxis"].update(type="log", dtick="D2")
     told = "; ".join(f"{value} % from {count} images" for _, count, value in rows[:8])
     table = Table(("run", "labelled images", "top-1 %"), tuple(rows))
     return [Chart("fine-tuning", "Accuracy against labels", f"Fine-tuned: {told}.",
