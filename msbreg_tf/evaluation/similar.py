@@ -57,11 +57,20 @@ class Indexed:
         self._index.hnsw.efConstruction = 80
         self._index.hnsw.efSearch = 128
         self._index.add(rows)
+        self._exact = Exact(features)
 
     def nearest(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """As `Exact.nearest`."""
-        rows = np.ascontiguousarray(unit_rows(queries, np.float32))
-        return self._index.search(rows, min(k, self._index.ntotal))
+        k = min(k, self._index.ntotal)
+        similarity, found = self._index.search(
+            np.ascontiguousarray(unit_rows(queries, np.float32)), k
+        )
+        # From a part of its graph that hangs together with no other, such as many copies of one
+        # image, the index finds too few, and says so by a row of -1.
+        few = (found < 0).any(axis=1)
+        if few.any():
+            similarity[few], found[few] = self._exact.nearest(queries[few], k)
+        return similarity, found
 
 
 def index_of(features: np.ndarray):

@@ -1,8 +1,10 @@
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from benchmarks.neighbours import made, recall
 from msbreg_tf.evaluation import similar
 from msbreg_tf.evaluation.knn import knn_accuracy
 
@@ -76,9 +78,43 @@ def test_without_faiss_a_line_says_how_to_get_it(features, monkeypatch):
     assert isinstance(similar.index_of(features[:39]), similar.Exact)
 
 
-def test_the_index_finds_what_the_exact_search_finds(features):
+@pytest.fixture
+def many(monkeypatch):
+    """3,000 rows on a surface, of which 80 are the same; they are many enough for the index."""
     pytest.importorskip("faiss", reason="pip install faiss-cpu")
-    exact = similar.Exact(features).nearest(features[:9], 5)
-    indexed = similar.Indexed(features).nearest(features[:9], 5)
-    np.testing.assert_array_equal(exact[1], indexed[1])
-    np.testing.assert_allclose(exact[0], indexed[0], atol=1e-5)
+    monkeypatch.setattr(similar, "EXACT_BELOW", 3000)
+    rows = made(3000, width=32, dimensions=8)
+    rows[1000:1080] = rows[1000]
+    return rows
+
+
+def test_the_index_finds_what_the_exact_search_finds(many):
+    index = similar.index_of(many)
+    assert isinstance(index, similar.Indexed)
+    others = np.r_[:1000, 1080:3000]
+    exact = similar.Exact(many).nearest(many[others], 10)
+    indexed = index.nearest(many[others], 10)
+    assert recall(indexed[1], exact[1]) > 0.99
+    np.testing.assert_allclose(exact[0][:, 0], indexed[0][:, 0], atol=1e-5)
+    similarity, rows = similar.nearest_others(many, 20)
+    assert (rows != np.arange(3000)[:, None]).all()
+    assert rows.min() >= 0
+    np.testing.assert_allclose(similarity[1000:1080], 1, atol=1e-5)
+    found = similar.near_duplicates(similarity, rows, 0.9999)
+    assert {row for pair in found for row in pair[:2]} == set(range(1000, 1080))
+
+
+def test_what_the_index_does_not_reach_is_looked_up_exactly(many, monkeypatch):
+    index = similar.Indexed(many)
+    search = index._index.search
+
+    def unreached(queries, k):
+        similarity, rows = search(queries, k)
+        similarity[1, 2:], rows[1, 2:] = -np.inf, -1
+        return similarity, rows
+
+    monkeypatch.setattr(index, "_index", SimpleNamespace(search=unreached, ntotal=3000))
+    exact = similar.Exact(many).nearest(many[:5], 7)
+    found = index.nearest(many[:5], 7)
+    np.testing.assert_array_equal(found[1][1], exact[1][1])
+    np.testing.assert_allclose(found[0], exact[0], atol=1e-5)
