@@ -4,7 +4,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks.neighbours import made, recall
 from msbreg_tf.evaluation import similar
 from msbreg_tf.evaluation.knn import knn_accuracy
 
@@ -83,7 +82,11 @@ def many(monkeypatch):
     """3,000 rows on a surface, of which 80 are the same; they are many enough for the index."""
     pytest.importorskip("faiss", reason="pip install faiss-cpu")
     monkeypatch.setattr(similar, "EXACT_BELOW", 3000)
-    rows = made(3000, width=32, dimensions=8)
+    rng = np.random.default_rng(0)
+    bent = np.tanh(rng.normal(size=[3000, 8]) @ rng.normal(size=[8, 20])) @ rng.normal(
+        size=[20, 32]
+    )
+    rows = bent.astype(np.float32)
     rows[1000:1080] = rows[1000]
     return rows
 
@@ -94,7 +97,8 @@ def test_the_index_finds_what_the_exact_search_finds(many):
     others = np.r_[:1000, 1080:3000]
     exact = similar.Exact(many).nearest(many[others], 10)
     indexed = index.nearest(many[others], 10)
-    assert recall(indexed[1], exact[1]) > 0.99
+    common = [len(np.intersect1d(*pair)) for pair in zip(indexed[1], exact[1])]
+    assert np.mean(common) > 9.9
     np.testing.assert_allclose(exact[0][:, 0], indexed[0][:, 0], atol=1e-5)
     similarity, rows = similar.nearest_others(many, 20)
     assert (rows != np.arange(3000)[:, None]).all()
