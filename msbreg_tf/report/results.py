@@ -64,6 +64,29 @@ def _shown(value: Optional[float], heading: str) -> str:
     return f"{value:.1f}" if is_share else number(value)
 
 
+def held_out(run: RunFiles) -> Optional[tuple[str, str]]:
+    """How good a run is by its evaluations on held-out images: the answer, and its evidence.
+
+    k-NN with the fewest neighbours or, without any, a linear classifier; the newest of each. None
+    if there is neither.
+    """
+    newest = {
+        (r["protocol"]["name"], r["protocol"].get("k", 0)): r
+        for r in run.results
+        if r["protocol"]["name"] in ("knn", "linear") and r["metric"] == "top-1 %" and r["value"]
+    }
+    if not newest:
+        return None
+    (name, k), first = min(newest.items(), key=lambda item: item[0])
+    by = {"knn": f"their {k} nearest training images", "linear": "a linear classifier"}
+    where = " ".join(first["protocol"].get(part, "") for part in ("dataset", "test_split"))
+    why = f"Of held-out images ({where.strip()}), {first['value']:.1f} % are classified by "
+    why += by[name]
+    if name == "knn" and (linear := newest.get(("linear", 0))):
+        why += f", and {linear['value']:.1f} % by {by['linear']}"
+    return f"{first['value']:.1f} % {'k-NN' if name == 'knn' else 'linear'}", f"{why}."
+
+
 def fine_tuning_chart(runs: Sequence[RunFiles]) -> list[Chart]:
     """Accuracy against the number of labelled images, if a run was fine-tuned by several."""
     traces, rows = [], []

@@ -8,6 +8,7 @@ from typing import Optional
 import numpy as np
 
 from msbreg_tf.report.charts import number
+from msbreg_tf.report.results import held_out
 from msbreg_tf.report.run_files import RunFiles
 from msbreg_tf.report.series import Series, interruptions, seconds_of_training
 from msbreg_tf.run.callbacks.monitors import duration
@@ -94,7 +95,11 @@ def what_was_trained(run: RunFiles) -> str:
 
 def findings(run: RunFiles, series: dict[str, Series], judged: Optional[Judged]) -> list[Finding]:
     """The answers to: is it any good, did it learn, has it collapsed?"""
-    return [_quality(run, series, judged), _learned(run, series, judged), _collapse(series, judged)]
+    return [
+        _quality(run, series, judged),
+        _learned(run, series, judged),
+        _collapse(run, series, judged),
+    ]
 
 
 def newest_same_picture(run: RunFiles, series: dict[str, Series]) -> Optional[float]:
@@ -127,6 +132,12 @@ def _quality(run: RunFiles, series: dict[str, Series], judged: Optional[Judged])
             why += f" But: {_votes(judged)[0].lower()}{_votes(judged)[1:]}"
         answer = f"{100 * values.values[-1]:.1f} % k-NN"
         return Finding(question, answer, _doubt(doubtful), why, "held-out images")
+    if told := held_out(run):
+        answer, why = told
+        if judged and judged.votes:
+            why += f" {_votes(judged)}"
+        tone = _doubt(not _beats_all(judged)) if judged and judged.votes else "unknown"
+        return Finding(question, answer, tone, why, "held-out images")
     if judged and judged.votes:
         trained = next(iter(judged.votes.values()))
         answer = f"{100 * trained:.1f} % k-NN"
@@ -147,9 +158,7 @@ def _quality(run: RunFiles, series: dict[str, Series], judged: Optional[Judged])
 
 def _learned(run: RunFiles, series: dict[str, Series], judged: Optional[Judged]) -> Finding:
     question = "Did it learn?"
-    said = next(
-        (r["details"] for r in reversed(run.results) if "learnt" in r.get("details", {})), None
-    )
+    said = _said(run, "learnt")
     if judged and len(judged.votes) > 1:
         answer = "yes" if _beats(judged, list(judged.votes.values())[1]) else "not visibly"
         (_, trained), (other, theirs) = list(judged.votes.items())[:2]
@@ -174,16 +183,18 @@ def _learned(run: RunFiles, series: dict[str, Series], judged: Optional[Judged])
     return Finding(question, "not known", "unknown", "Nothing is logged yet.")
 
 
-def _collapse(series: dict[str, Series], judged: Optional[Judged]) -> Finding:
+def _collapse(run: RunFiles, series: dict[str, Series], judged: Optional[Judged]) -> Finding:
     question = "Has it collapsed?"
-    if judged is not None:
+    said = _said(run, "collapse")
+    if judged is not None or said is not None:
         answer, tone = {
             "none": ("no", "good"),
             "dimensional": ("in part", "doubtful"),
             "complete": ("yes", "bad"),
-        }[judged.collapse]
-        why = f"{_sentence(judged.reason)} From {judged.images:,} images; thresholds are ours."
-        return Finding(question, answer, tone, why, "features")
+        }[judged.collapse if judged else said["collapse"]]
+        why = _sentence(judged.reason if judged else said["reason"])
+        why += f" From {judged.images:,} images;" if judged else " By tools.geometry;"
+        return Finding(question, answer, tone, f"{why} thresholds are ours.", "features")
     spread = series.get("std_spread")
     if spread is not None and len(spread.finite.values):
         last = spread.finite.values[-1]
@@ -195,6 +206,12 @@ def _collapse(series: dict[str, Series], judged: Optional[Judged]) -> Finding:
         answer = "no sign" if last > 0.05 else "likely"
         return Finding(question, answer, _doubt(last <= 0.05), why, "predictions")
     return Finding(question, "not known", "unknown", "Nothing is logged yet.")
+
+
+def _said(run: RunFiles, name: str) -> Optional[dict]:
+    """Details of the newest result that has one of this name."""
+    told = (r["details"] for r in reversed(run.results) if name in r.get("details", {}))
+    return next(told, None)
 
 
 def _beats_all(judged: Judged) -> bool:

@@ -175,6 +175,20 @@ def test_the_table_of_several_runs_says_what_the_cards_of_each_say(tmp_path, pic
     assert cells[at + 4] == "no sign (predictions)"
 
 
+def test_a_run_that_was_evaluated_with_labels_is_not_said_to_have_none(tmp_path):
+    """k-NN on held-out images comes before views; without the images, too."""
+    of = {"dataset": "cifar10", "test_split": "test"}
+    knn = [{**LINEAR, "value": v, "protocol": {"name": "knn", "k": k, **of}}
+           for k, v in ((200, 35.0), (20, 30.0), (20, 36.1))]  # fmt: skip
+    run = fake_run(tmp_path / "run", exported=False, results=[LINEAR, *knn])
+    told = " ".join(" ".join(Reader(written(tmp_path, [run], images=0)).text).split())
+    assert (
+        "36.1 % k-NN Of held-out images (cifar10 test), 36.1 % are classified by their 20" in told
+    )
+    assert "and 71.5 % by a linear classifier." in told
+    assert "No labels" not in told
+
+
 def test_flags_and_code_in_a_sentence():
     text = told("See `tools.knn --k=3`, or <b> --x.")
     assert text == (

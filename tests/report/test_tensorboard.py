@@ -50,7 +50,7 @@ def test_the_projector_finds_features_names_and_thumbnails(tmp_path):
     pixels = np.broadcast_to(np.arange(12, dtype=np.uint8)[:, None, None, None] * 20, [12, 8, 8, 3])
     names = ("tab\there", *(f"{n}.png" for n in range(1, 12)))
     pictures = Pictures(pixels, names, np.arange(12) % 2, ("a", "b\nc"), "class", (), 12)
-    rows = rng.normal(size=[12, 5]).astype(np.float32)
+    rows = rng.normal(size=[12, 6]).astype(np.float32)
     gallery = make_gallery(pictures, Features(rows, None, rows), "pca", 0)
     assert write_projector(str(tmp_path), gallery, rows) == 12
     text = (tmp_path / "projector_config.pbtxt").read_text()
