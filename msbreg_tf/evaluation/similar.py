@@ -39,7 +39,7 @@ class Exact:
 
 
 class Indexed:
-    """faiss's inverted lists: nearly always the same neighbours, without looking at every row.
+    """faiss's inverted lists: nearly all of the same neighbours, without looking at every row.
 
     k-means makes 4 √n lists, of which those are looked through whose centres are the nearest to a
     query. A graph (HNSW) is quicker for few queries, but falls apart where many images are copies

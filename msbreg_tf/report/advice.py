@@ -118,16 +118,13 @@ def _longer(facts: Facts) -> Optional[Advice]:
 
 
 def _risen(facts: Facts) -> list[str]:
-    rises = {
-        name: rise
-        for name, series in facts.series.items()
-        if _MEASURED.fullmatch(name) and (rise := late_rise(series))
-    }
-    return [
-        f"{words_of(name)[0]} still rose at the end, from {100 * before:.1f} % to "
-        f"{100 * last:.1f} % in the last steps."
-        for name, (before, last) in rises.items()
-    ][:1]
+    for name, series in facts.series.items():
+        if _MEASURED.fullmatch(name) and (rise := late_rise(series)):
+            return [
+                f"{words_of(name)[0]} still rose at the end, from {100 * rise[0]:.1f} % to "
+                f"{100 * rise[1]:.1f} % in the last steps."
+            ]
+    return []
 
 
 def _alike(facts: Facts) -> Optional[Advice]:
