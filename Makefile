@@ -1,6 +1,7 @@
 # make quickstart   own environment, train on real images, export, evaluate (5 to 8 minutes, 2 cores)
 # make test         own environments: all tests, a part of them on the other stack, and the site
 #                   STACK=classic or current chooses the stack (scripts/make_venv.sh); auto by the Python it finds
+# make test-browser the report in headless Chromium; make test says so where there is none
 # make docs         the documentation as a site, into site/; a dead link fails
 # make test-convert the tests of conversions to ONNX and OpenVINO, in .venv-convert
 # make gpu          .venv-gpu, with TensorFlow's CUDA packages (docs/gpu.md); not yet tried on a GPU
@@ -18,7 +19,7 @@ ON_BOTH_STACKS := tests/method tests/networks tests/augment tests/files tests/da
 	tests/evaluation/test_exporting.py tests/run/test_train.py tests/test_stacks.py \
 	tests/test_docs.py::test_the_python_for_keras_3_runs tests/test_docs.py::test_fine_tuning_in_keras_as_the_page_says
 
-.PHONY: quickstart test test-current test-convert docs gpu detect test-detect bench lint format lock clean
+.PHONY: quickstart test test-current test-browser test-convert docs gpu detect test-detect bench lint format lock clean
 
 quickstart: .venv/ready
 	$(PYTHON) -m tools.quickstart --flagfile=flags/quickstart.cfg --workdir=runs/quickstart
@@ -27,6 +28,13 @@ test: .venv/ready
 	$(PYTHON) $(PYTEST)
 	$(MAKE) test-current
 	$(MAKE) docs
+	@command -v chromedriver >/dev/null || echo "Not tested: the report in a browser. It needs a browser:" \
+		"'apt-get install chromium chromium-driver', then 'make test-browser'."
+
+# The report in headless Chromium (half a minute); part of make test where there is one.
+test-browser: .venv/ready
+	@command -v chromedriver >/dev/null || { echo "error: no chromedriver: apt-get install chromium chromium-driver"; exit 1; }
+	$(PYTHON) -m pytest tests/report/test_browser.py
 
 test-current: .venv-current/ready
 	.venv-current/bin/python $(PYTEST) $(ON_BOTH_STACKS)

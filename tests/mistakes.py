@@ -865,6 +865,28 @@ MISTAKES = (
         'zip(("left", "top", "height", "width"), boxes)',
         "tests/report/test_views.py::test_the_box_is_where_the_view_was_cut_out",
     ),
+    Mistake(
+        "a report of several runs judges them by other evidence than each alone",
+        "msbreg_tf/report/page.py",
+        "told = [findings(run, series_of(run), its) for run, its in zip(runs, judged)]",
+        "told = [findings(run, series_of(run), None) for run, its in zip(runs, judged)]",
+        "tests/report/test_page.py::test_the_table_of_several_runs_says_what_the_cards_of_each_say",
+    ),
+    Mistake(
+        "two blue skies are near-duplicates",
+        "msbreg_tf/report/gallery.py",
+        "rows = unit_rows((colours - colours.mean(axis=1, keepdims=True))",
+        "rows = unit_rows(colours",
+        "tests/report/test_pictures.py::"
+        "test_two_blue_skies_are_no_duplicates_but_two_copies_and_two_plain_sheets_are",
+    ),
+    Mistake(
+        "a run of few steps is told to crop otherwise",
+        "msbreg_tf/report/advice.py",
+        "if facts.run.last_step < _FEW_STEPS:",
+        "if facts.run.last_step < 0:",
+        "tests/report/test_advice.py::test_few_steps_are_not_blamed_on_the_crops",
+    ),
 )
 
 

@@ -10,20 +10,13 @@ from typing import TYPE_CHECKING, Any, Optional
 from msbreg_tf.commands import recipes
 from msbreg_tf.commands.cli import Command, read_flags
 from msbreg_tf.commands.paths import check_new_file
-from msbreg_tf.errors import RunFailedError, note
+from msbreg_tf.errors import RunFailedError
 from msbreg_tf.evaluation.settings import BatchSettings, CacheSettings
 from msbreg_tf.run.config import PARTS, Config
 from msbreg_tf.settings import Settings, setting
 
 if TYPE_CHECKING:
-    from msbreg_tf.report.page import Contents
-    from msbreg_tf.report.run_files import RunFiles
-
-_VIEWED = 6  # images whose views are shown
-_NO_LABELS = (
-    "The images have no labels: with a folder for each class, or a labelled data set, this would "
-    "show what is mistaken for what."
-)
+    from msbreg_tf.report.contents import Contents
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,13 +104,19 @@ def write_report(
     check_installed()
     check_method(own.map)
 
+    from msbreg_tf.report.contents import Looked, gather
     from msbreg_tf.report.run_files import read_runs
 
     runs = read_runs(paths)
     is_finished = all(run.exports for run in runs)
-    contents = _contents(own, runs, batch_size, cache_dir)
-    if own.watch and not is_finished:
-        contents = dataclasses.replace(contents, refresh=own.watch)
+    looked = Looked(own.images, own.map, own.seed, batch_size, cache_dir)
+    contents = dataclasses.replace(
+        gather(runs, own.data_dir, looked),
+        recipe=nearest_recipe(runs[0].settings),
+        refresh=own.watch if own.watch and not is_finished else None,
+    )
+    if own.tensorboard:
+        _write_tensorboard(contents)
     text = render(contents)
     try:
         os.makedirs(os.path.dirname(os.path.abspath(output)), exist_ok=True)
@@ -128,71 +127,16 @@ def write_report(
     return is_finished
 
 
-def _contents(
-    own: ReportSettings, runs: Sequence["RunFiles"], batch_size: int, cache_dir: Optional[str]
-) -> "Contents":
-    """Images, if there are any and an export; what is missing has a line that says why."""
-    from msbreg_tf.report.details import missing_parts
-    from msbreg_tf.report.features import features_of
-    from msbreg_tf.report.gallery import make_gallery
-    from msbreg_tf.report.page import Contents
-    from msbreg_tf.report.pictures import load_pictures
-
-    run, gallery, missing = runs[0], None, missing_parts(runs)
-    data_dir = own.data_dir or run.config.data.data_dir
-    data = dataclasses.replace(run.config.data, data_dir=data_dir, data_service=None)
-    views = _views(run, data, missing)
-    if not own.images:
-        missing["gallery"] = "No images were asked for: --images=5000 shows some."
-    elif run.exports:
-        try:
-            pictures = load_pictures(data, own.images, own.seed)
-            if len(pictures.names) < 3:
-                raise ValueError("fewer than three images can be read.")
-            features = features_of(run.exports[-1], pictures, cache_dir, batch_size, own.seed)
-        except ValueError as error:
-            note(f"no images in the report: {error}")
-            missing["gallery"] = f"The images can't be shown: {error}"
-        else:
-            gallery = make_gallery(pictures, features, own.map, own.seed)
-            missing.update({} if pictures.labels is not None else {"classes": _NO_LABELS})
-    if own.tensorboard:
-        _write_tensorboard(runs, gallery, features.trained if gallery else None)
-    return Contents(
-        runs, gallery, views, missing, data_dir=data_dir, recipe=nearest_recipe(run.settings)
-    )
-
-
-def _write_tensorboard(runs: Sequence["RunFiles"], gallery, features) -> None:
+def _write_tensorboard(contents: "Contents") -> None:
     from msbreg_tf.report.tensorboard import write_hparams, write_projector
 
+    runs = contents.runs
     folders = [os.path.join(os.path.expanduser(run.path), "tensorboard") for run in runs]
     for run, folder in zip(runs, folders):
         write_hparams(folder, run)
-    if gallery is not None:
-        write_projector(folders[0], gallery, features)
+    if contents.gallery is not None:
+        write_projector(folders[0], contents.gallery, contents.features.trained)
     print(f"Added to {', '.join(folders)}: see them by `tensorboard --logdir`.")
-
-
-def _views(run: "RunFiles", data, missing: dict[str, str]) -> list:
-    from msbreg_tf.data.sources.table import open_source
-    from msbreg_tf.report.views import views_of
-    from msbreg_tf.run.build import build_augmentation
-
-    config = run.config
-    try:
-        return views_of(
-            open_source(data),
-            build_augmentation(config),
-            seed=config.run.seed,
-            num_views=config.objective.num_views,
-            count=_VIEWED,
-        )
-    except ValueError as error:
-        missing["views"] = (
-            f"The views can't be shown: {error} --data_dir says where the images are."
-        )
-        return []
 
 
 def run_paths(runs: Sequence[str]) -> list[str]:

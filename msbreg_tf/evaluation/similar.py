@@ -9,6 +9,8 @@ from msbreg_tf.evaluation.rows import unit_rows
 
 EXACT_BELOW = 50_000  # rows; above, an index is worth its making
 _BLOCK = 1024
+_LOOKED_THROUGH = 64  # lists of the index
+_TRAINED_ON = 64  # rows for each list that k-means sees
 
 
 class Pair(NamedTuple):
@@ -37,7 +39,12 @@ class Exact:
 
 
 class Indexed:
-    """faiss's HNSW index: nearly always the same neighbours, without looking at every row."""
+    """faiss's inverted lists: nearly all of the same neighbours, without looking at every row.
+
+    k-means makes 4 √n lists, of which those are looked through whose centres are the nearest to a
+    query. A graph (HNSW) is quicker for few queries, but falls apart where many images are copies
+    of one, which is what people look for here.
+    """
 
     def __init__(self, features: np.ndarray):
         """Takes float [n, F], not normalised.
@@ -53,15 +60,29 @@ class Indexed:
                 "it by `pip install 'msbreg-tf[faiss]'`."
             ) from error
         rows = np.ascontiguousarray(unit_rows(features, np.float32))
-        self._index = faiss.IndexHNSWFlat(rows.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
-        self._index.hnsw.efConstruction = 80
-        self._index.hnsw.efSearch = 128
+        lists = max(1, int(4 * len(rows) ** 0.5))
+        centres = faiss.IndexFlatIP(rows.shape[1])
+        self._index = faiss.IndexIVFFlat(centres, rows.shape[1], lists, faiss.METRIC_INNER_PRODUCT)
+        self._centres = centres  # which faiss does not keep alive
+        self._index.cp.spherical = True
+        self._index.cp.max_points_per_centroid = _TRAINED_ON
+        self._index.cp.min_points_per_centroid = 1  # no warning where rows are few
+        self._index.train(rows)
         self._index.add(rows)
+        self._index.nprobe = min(_LOOKED_THROUGH, lists)
+        self._exact = Exact(features)
 
     def nearest(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """As `Exact.nearest`."""
-        rows = np.ascontiguousarray(unit_rows(queries, np.float32))
-        return self._index.search(rows, min(k, self._index.ntotal))
+        k = min(k, self._index.ntotal)
+        similarity, found = self._index.search(
+            np.ascontiguousarray(unit_rows(queries, np.float32)), k
+        )
+        # Where the lists that were looked through hold fewer than k, faiss gives a row of -1.
+        few = (found < 0).any(axis=1)
+        if few.any():
+            similarity[few], found[few] = self._exact.nearest(queries[few], k)
+        return similarity, found
 
 
 def index_of(features: np.ndarray):

@@ -1,16 +1,17 @@
 """What to try next: a table of rules that look at facts; each that applies has a command."""
 
 import dataclasses
-import os
-import shlex
+import re
 from collections.abc import Callable
 from typing import NamedTuple, Optional
 
+from msbreg_tf.report import invocations
+from msbreg_tf.report.curves import words_of
 from msbreg_tf.report.run_files import RunFiles
-from msbreg_tf.report.series import Series, relative_fall
-from msbreg_tf.run.config import Config
+from msbreg_tf.report.series import Series, late_rise, relative_fall
 
-_PATHS = ("workdir", "data_dir", "init_from")
+_MEASURED = re.compile(r"knn\d+_top1|same_picture")
+_FEW_STEPS = 2000  # published runs have tens of thousands
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,30 +56,6 @@ def advise(facts: Facts, count: int = 3) -> list[Advice]:
     return found[:count]
 
 
-def train_command(facts: Facts, name: Optional[str], **changes) -> str:
-    """The command that trains like this run, but for some settings, into a folder of its own.
-
-    Args:
-      facts: of the run.
-      name: what the new folder's name gets at its end; None for the same folder.
-      **changes: {flag: value}.
-    """
-    known, defaults = facts.run.config.settings(), Config().settings()
-    wanted = {**{n: v for n, v in known.items() if v != defaults[n] and n not in _PATHS}, **changes}
-    folder = facts.run.path.rstrip("/")
-    paths = {"data_dir": facts.data_dir, "workdir": f"{folder}-{name}" if name else folder}
-    flags = [
-        f"--{flag}={shlex.quote(_text(value))}"
-        for flag, value in {**wanted, **paths}.items()
-        if value is not None
-    ]
-    return " \\\n  ".join([f"python -m {__name__.partition('.')[0]}.train", *flags])
-
-
-def _text(value) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def _collapsed(facts: Facts) -> Optional[Advice]:
     if facts.collapse != "complete":
         return None
@@ -86,7 +63,7 @@ def _collapsed(facts: Facts) -> Optional[Advice]:
     return Advice(
         "Start again with a lower learning rate",
         "All features are nearly the same: the run has collapsed, and no longer training mends it.",
-        train_command(facts, "slower", base_lr=lr / 4),
+        _train(facts, "slower", base_lr=lr / 4),
     )
 
 
@@ -99,7 +76,7 @@ def _not_finite(facts: Facts) -> Optional[Advice]:
     return Advice(
         "Lower the learning rate",
         f"The loss was not finite at {gaps} of {len(loss.values)} logged steps.",
-        train_command(facts, "slower", base_lr=lr / 2),
+        _train(facts, "slower", base_lr=lr / 2),
     )
 
 
@@ -112,28 +89,42 @@ def _low_rank(facts: Facts) -> Optional[Advice]:
             "Spread the features with the singular value loss",
             f"They use {100 * facts.rank_share:.0f} % of their possible effective rank, and "
             f"{objective.method} has no term against that.",
-            train_command(facts, "msbreg", method="msbreg", lambda_s=0.004, lambda_b=0.05),
+            _train(facts, "msbreg", method="msbreg", lambda_s=0.004, lambda_b=0.05),
         )
     raised = 2 * objective.lambda_s or 0.004
     return Advice(
         f"Raise λ_s from {objective.lambda_s:g} to {raised:g}",
         f"The features use {100 * facts.rank_share:.0f} % of their possible effective rank; the "
         "singular value loss spreads them over more dimensions.",
-        train_command(facts, "spread", lambda_s=raised),
+        _train(facts, "spread", lambda_s=raised),
     )
 
 
-def _still_falling(facts: Facts) -> Optional[Advice]:
-    epochs = facts.run.config.optimizer.epochs
+def _longer(facts: Facts) -> Optional[Advice]:
+    steps, epochs = facts.run.last_step, facts.run.config.optimizer.epochs
     fall = relative_fall(facts.series["loss"]) if "loss" in facts.series else 0.0
-    if not facts.finished or fall < 0.05:
+    fell = f"The loss still fell: {100 * fall:.0f} % of all its fall came in the last fifth."
+    is_short = steps < _FEW_STEPS
+    short = f"It had {steps:,} steps, and thousands are usual."
+    reasons = [*_risen(facts), *([fell] * (fall >= 0.05)), *([short] * is_short)]
+    if not facts.finished or facts.collapse == "complete" or not reasons:
         return None
+    wanted = (4 if is_short else 2) * epochs
     return Advice(
-        f"Train longer: {2 * epochs} epochs instead of {epochs}",
-        f"The loss still fell at the end: {100 * fall:.0f} % of its whole fall came in the last "
-        "fifth of the steps.",
-        train_command(facts, "longer", epochs=2 * epochs),
+        f"Train longer: {wanted} epochs instead of {epochs}",
+        " ".join(dict.fromkeys((reasons[0], reasons[-1]))),
+        _train(facts, "longer", epochs=wanted),
     )
+
+
+def _risen(facts: Facts) -> list[str]:
+    for name, series in facts.series.items():
+        if _MEASURED.fullmatch(name) and (rise := late_rise(series)):
+            return [
+                f"{words_of(name)[0]} still rose at the end, from {100 * rise[0]:.1f} % to "
+                f"{100 * rise[1]:.1f} % in the last steps."
+            ]
+    return []
 
 
 def _alike(facts: Facts) -> Optional[Advice]:
@@ -144,7 +135,7 @@ def _alike(facts: Facts) -> Optional[Advice]:
         f"Crop harder: --crop_area_min={least / 2:g}",
         f"{100 * share:.1f} % of the views find another view of their picture: they are too alike "
         "to teach much more.",
-        train_command(facts, "crops", crop_area_min=least / 2),
+        _train(facts, "crops", crop_area_min=least / 2),
     )
 
 
@@ -152,11 +143,13 @@ def _cropped(facts: Facts) -> Optional[Advice]:
     share, least = facts.same_picture, facts.run.config.augment.crop_area_min
     if share is None or share > 0.25 or least >= 0.4 or not facts.finished:
         return None
+    if facts.run.last_step < _FEW_STEPS:  # it had no time to learn to find them
+        return None
     return Advice(
         f"Crop less: --crop_area_min={min(0.4, 2 * least):g}",
         f"Only {100 * share:.1f} % of the views find another view of their picture: two crops may "
         "often show nothing in common. Look at the views below.",
-        train_command(facts, "crops", crop_area_min=min(0.4, 2 * least)),
+        _train(facts, "crops", crop_area_min=min(0.4, 2 * least)),
     )
 
 
@@ -169,8 +162,7 @@ def _twins(facts: Facts) -> Optional[Advice]:
         "Look at the near-duplicates, and remove them",
         f"{100 * facts.duplicates:.1f} % of the images have a near-duplicate. Without them every "
         "step shows more different images.",
-        f"python -m tools.neighbours --saved_model={_export(facts)} \\\n"
-        f"  --data_dir={shlex.quote(facts.data_dir)} --duplicates=0.95 --output=duplicates.csv",
+        invocations.duplicates(facts.run, facts.data_dir),
     )
 
 
@@ -184,8 +176,7 @@ def _slow(facts: Facts) -> Optional[Advice]:
         f"It trained on {values[len(values) // 2 :].mean():,.0f} images/s. The doctor measures "
         "input and step apart; if input is the slower one, --augment_on=device or a data service "
         "helps.",
-        f"python -m tools.doctor --dataset={shlex.quote(facts.run.config.data.dataset)}"
-        + (f" --data_dir={shlex.quote(facts.data_dir)}" if facts.data_dir else ""),
+        invocations.of_settings("tools.doctor", facts.run, facts.data_dir),
     )
 
 
@@ -196,7 +187,7 @@ def _measure(facts: Facts) -> Optional[Advice]:
         "Measure what it learned, without labels",
         "Alignment, uniformity, spectrum, and whether views of a picture find one another on "
         "images that it has not seen.",
-        f"python -m tools.geometry --saved_model={_export(facts)}{_images(facts)}",
+        invocations.evaluation("geometry", facts.run, facts.data_dir),
     )
 
 
@@ -207,7 +198,18 @@ def _linear(facts: Facts) -> Optional[Advice]:
     return Advice(
         "Train a linear classifier on the features",
         "There are labels; a linear classifier is the usual measure of an encoder.",
-        f"python -m tools.linear_eval --saved_model={_export(facts)}{_images(facts)}",
+        invocations.evaluation("linear_eval", facts.run, facts.data_dir),
+    )
+
+
+def _few_labels(facts: Facts) -> Optional[Advice]:
+    done = {result["protocol"]["name"] for result in facts.run.results}
+    if not (facts.finished and facts.has_labels) or "finetune" in done:
+        return None
+    return Advice(
+        "Fine-tune it with a tenth of the labels",
+        "That is what such an encoder is for: a classifier from few labels.",
+        invocations.fine_tuning(facts.run, facts.data_dir),
     )
 
 
@@ -216,28 +218,31 @@ def _use(facts: Facts) -> Optional[Advice]:
         return Advice(
             "Let it finish",
             f"It stands at step {facts.run.last_step:,}. The same command continues it.",
-            train_command(facts, None),
+            _train(facts, None),
         )
     return Advice(
         "Use it: a folder of images to one file of embeddings",
         "For search, clusters, or a classifier of your own.",
-        f"python -m tools.embed --saved_model={_export(facts)} --data_dir=FOLDER \\\n"
-        "  --output=embeddings.npz",
+        invocations.embedding(facts.run),
     )
 
 
-def _export(facts: Facts) -> str:
-    export = os.path.relpath(facts.run.exports[-1])
-    return shlex.quote(facts.run.exports[-1] if export.startswith("..") else export)
+def _again(facts: Facts) -> Optional[Advice]:
+    if not facts.finished:
+        return None
+    seed = facts.run.config.run.seed + 1
+    return Advice(
+        "Train it again with another seed",
+        "One run does not tell how much of a number is chance; a report of both shows it.",
+        _train(facts, f"seed{seed}", seed=seed),
+    )
 
 
-def _images(facts: Facts) -> str:
-    dataset = facts.run.config.data.dataset
-    place = f" --data_dir={shlex.quote(facts.data_dir)}" if facts.data_dir else ""
-    return ("" if dataset == "sample" else f" --dataset={shlex.quote(dataset)}") + place
+def _train(facts: Facts, name: Optional[str], **changes) -> str:
+    return invocations.training(facts.run, facts.data_dir, name, **changes)
 
 
 RULES: tuple[Callable[[Facts], Optional[Advice]], ...] = (
-    *(_collapsed, _not_finite, _low_rank, _still_falling, _alike, _cropped, _twins),
-    *(_linear, _measure, _slow, _use),
+    *(_collapsed, _not_finite, _low_rank, _longer, _alike, _cropped, _twins),
+    *(_linear, _measure, _few_labels, _slow, _use, _again),
 )

@@ -84,15 +84,15 @@ def axes(x: str, y: str, **more: Any) -> dict[str, Any]:
 
 
 def number(value: Optional[float]) -> str:
-    """A number as a person writes it: "0.0123", "12,300", "–" where there is none."""
+    """A number as a person writes it: "−0.0123", "12,300", "–" where there is none."""
     if value is None or not math.isfinite(value):
         return "–"
     if value == 0:
         return "0"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    text = f"{value:.3g}"
-    return text if "e" not in text or abs(value) < 1e-4 else f"{value:.6f}".rstrip("0")
+    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    if "e" in text and abs(value) >= 1e-4:
+        text = f"{value:.6f}".rstrip("0")
+    return text.replace("-", "−", 1) if value < 0 else text
 
 
 def jsonable(value: Any) -> Any:

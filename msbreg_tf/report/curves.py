@@ -47,10 +47,31 @@ _WORDS = {
     "tau": ("τ of the target", "What share of itself the target network keeps in a step."),
     "gradient_norm": ("Gradient norm", "How long the gradient of a step is."),
     "images_per_second": ("Images per second", "How fast it trained, between logged steps."),
+    "rankme": ("RankMe", "How many directions the features use, noise counted."),
+    "lidar": ("LiDAR", "How many directions tell pictures apart, beyond what views differ in."),
+    "alpha_req": (
+        "α-ReQ",
+        "How fast variance falls from direction to direction; near 1 is good.",
+    ),
+    "stable_rank": ("Stable rank", "Whether the variance is shared; 1 is all in one direction."),
+    "intrinsic_dimension": (
+        "Intrinsic dimension",
+        "On a surface of how many dimensions the pictures lie.",
+    ),
+    "cluster_learnability": (
+        "Cluster learnability",
+        "Whether there are groups that neighbours agree on; 1 is the most.",
+    ),
+    "trust_ratio_min": ("Trust ratio, smallest", "What LARS multiplies a kernel's gradient by."),
+    "trust_ratio_mean": ("Trust ratio, mean", "The same, over all kernels."),
+    "trust_ratio_max": ("Trust ratio, largest", "The same, of the kernel that gets the most."),
 }
 _KNN = re.compile(r"knn(\d+)_top1")
 _NAMED = 5  # runs in a chart's sentence
-_EXACT = ("learning_rate", "tau", "same_picture", "effective_rank")  # shown as they are
+_EXACT = (  # measured now and then, or computed: shown as they are
+    *("learning_rate", "tau", "same_picture", "effective_rank", "rankme", "lidar", "alpha_req"),
+    *("stable_rank", "intrinsic_dimension", "cluster_learnability"),
+)
 
 
 def curve_charts(runs: Sequence[RunFiles]) -> list[Chart]:
@@ -157,7 +178,7 @@ def spectrum_over_time(run: RunFiles) -> list[Chart]:
         trace = line(f"step {step:,}", ranks, values, 0, line=style, opacity=shade)
         traces.append(trace)
     layout = axes("rank", "", showlegend=True, height=320)
-    layout["xaxis"]["type"] = "log"
+    layout["xaxis"].update(type="log", dtick="D2")
     layout["yaxis"]["rangemode"] = "tozero"
     # As it was logged: from the bins of a histogram it would come out too large.
     logged = {p.step: p.value for p in run.points.get("spectrum/effective_rank", [])}
@@ -191,7 +212,7 @@ def spectrum_of_features(spectra: Mapping[str, np.ndarray]) -> Chart:
         rank = number(effective_rank(values))
         rows.append((name, number(values[0]), number(np.median(values)), rank))
     layout = axes("rank", "", showlegend=True, height=320)
-    layout["xaxis"]["type"] = "log"
+    layout["xaxis"].update(type="log", dtick="D2")
     layout["yaxis"]["rangemode"] = "tozero"
     told = ", ".join(f"{row[3]} {row[0]}" for row in rows)
     columns = ("encoder", "largest", "median", "effective rank")

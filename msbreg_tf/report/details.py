@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from msbreg_tf.report import invocations
 from msbreg_tf.report.charts import Table
 from msbreg_tf.report.run_files import RunFiles
 from msbreg_tf.run.config import Config
@@ -59,23 +60,31 @@ def changes(run: RunFiles) -> list[tuple[str, int, str]]:
     return found
 
 
-def missing_parts(runs: Sequence[RunFiles]) -> dict[str, str]:
-    """{section: how to get it}; a section that is there does not ask for its line."""
+def missing_parts(runs: Sequence[RunFiles], data_dir: Optional[str] = None) -> dict[str, str]:
+    """{section: how to get it}; a section that is there does not ask for its line.
+
+    Args:
+      runs: the first is the one that commands are about.
+      data_dir: where its images are, if it is known.
+    """
     run = runs[0]
-    export = run.exports[-1] if run.exports else "EXPORT"
+    geometry, knn, fine_tuning = (
+        command.replace(" \\\n ", "")
+        for command in (
+            invocations.evaluation("geometry", run, data_dir),
+            invocations.evaluation("knn_eval", run, data_dir),
+            invocations.fine_tuning(run, data_dir),
+        )
+    )
     missing = {
         "gallery": "No export yet, so there are no features to look at: the run writes one when it "
         "is finished.",
-        "results": f"Not evaluated yet: python -m tools.geometry --saved_model={export} needs no "
-        f"labels; python -m tools.knn_eval --saved_model={export} does.",
+        "results": f"Not evaluated yet: `{geometry}` needs no labels; `{knn}` does.",
     }
     if not run.exports:
         missing["spectrum"] = "The spectrum of the exported features comes with the export."
     if all(result["protocol"]["name"] != "finetune" for each in runs for result in each.results):
-        missing["finetune"] = (
-            f"Not fine-tuned: python -m tools.finetune --saved_model={export} --workdir=NEW "
-            "--results=FILE shows what few labels give."
-        )
+        missing["finetune"] = f"Not fine-tuned: `{fine_tuning}` shows what few labels give."
     return missing
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 from typing import Optional
@@ -41,7 +42,12 @@ class Features:
 
 
 def features_of(
-    export: str, pictures: Pictures, cache_dir: Optional[str], batch_size: int, seed: int
+    export: str,
+    pictures: Pictures,
+    cache_dir: Optional[str],
+    batch_size: int,
+    seed: int,
+    name: str = "",
 ) -> Features:
     """Embeds the pictures, or reads from the cache what was embedded before.
 
@@ -51,17 +57,18 @@ def features_of(
       cache_dir: where features are kept; None for nowhere.
       batch_size: images embedded at once.
       seed: of the untrained network's weights.
+      name: of the run, for the line of progress.
     """
     encoder = load_encoder(export)
     job = {"export": encoder.fingerprint, "pictures": pictures.digest}
-    trained = _embedded(encoder.embed, pictures, {**job, "weights": "trained"}, cache_dir,
-                        batch_size)  # fmt: skip
+    keep = functools.partial(
+        _embedded, pictures=pictures, cache_dir=cache_dir, batch_size=batch_size, name=name
+    )
+    trained = keep(encoder.embed, job={**job, "weights": "trained"})
     untrained = None
     if os.path.exists(os.path.join(export, NAME)):
         fresh = {**job, "weights": f"untrained, seed {seed}"}
-        untrained = _embedded(
-            _fresh(encoder, pictures.pixels.shape[1], seed), pictures, fresh, cache_dir, batch_size
-        )
+        untrained = keep(_fresh(encoder, pictures.pixels.shape[1], seed), job=fresh)
     return Features(trained, untrained, pixel_features(pictures.pixels))
 
 
@@ -92,6 +99,7 @@ def _embedded(
     job: dict[str, str],
     cache_dir: Optional[str],
     batch_size: int,
+    name: str,
 ) -> np.ndarray:
     def images(start, stop):
         return tf.data.Dataset.from_tensor_slices(
@@ -106,5 +114,6 @@ def _embedded(
     with contextlib.closing(
         BlockStore(folder, job, called=f"--cache_dir={cache_dir}", optional=True)
     ) as store:
-        embed_blocks(embed, images, count, store, batch_size=batch_size, name=job["weights"])
+        embed_blocks(embed, images, count, store, batch_size=batch_size,
+                     name=f"{name} {job['weights']}".strip())  # fmt: skip
         return np.concatenate(list(stored_features(store, count)))

@@ -29,6 +29,7 @@ _ODD = 24
 _CLUSTERS = 10
 _SMALL, _LARGE = 44, 104  # pixels of a thumbnail in the map, and on the sheets
 _DUPLICATE = 0.95
+_SAME_LEVELS = 8  # of 255, between pixels of two copies
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +163,7 @@ def make_gallery(pictures: Pictures, features: Features, method: str, seed: int)
         charts=[maps.map_chart(points, labels, groups, kind)],
         spectra=_spectra(features),
         voted=voted,
-        judged=_judge(pictures, features, voted),
+        judged=judge(pictures, features, voted),
         small=sprite_of(pictures.pixels, _SMALL),
         large=sprite_of(pictures.pixels[shown], _LARGE, quality=80),
         large_rows=shown,
@@ -175,13 +176,20 @@ def _duplicates(
     """Pairs that are alike to the encoder and in their pixels, too: one alone says too little.
 
     An encoder that looks at meaning finds two photographs of one kind alike, and a correlation of
-    pixels two white backgrounds.
+    pixels two blue skies, unless each colour has its mean taken off. That leaves nothing of two
+    plain sheets, which are compared as they are.
     """
-    rows = unit_rows(features.pixels, np.float32)
+    colours = features.pixels.reshape(len(features.pixels), -1, 3)
+    rows = unit_rows((colours - colours.mean(axis=1, keepdims=True)).reshape(len(colours), -1))
+
+    def same_pixels(pair: Pair) -> bool:
+        first, second = (pictures.pixels[row].astype(np.int16) for row in pair[:2])
+        return np.abs(first - second).max() <= _SAME_LEVELS
+
     return [
         pair
         for pair in near_duplicates(similarity, near, _DUPLICATE)
-        if rows[pair.first] @ rows[pair.second] >= _DUPLICATE
+        if rows[pair.first] @ rows[pair.second] >= _DUPLICATE or same_pixels(pair)
     ]
 
 
@@ -204,14 +212,22 @@ def _centred_spectrum(features: np.ndarray) -> np.ndarray:
     return singular_values(rows - rows.mean(axis=0))
 
 
-def _judge(pictures: Pictures, features: Features, voted: Optional[np.ndarray]) -> Judged:
+def judge(pictures: Pictures, features: Features, voted: Optional[np.ndarray] = None) -> Judged:
+    """What the features of the images say.
+
+    Args:
+      pictures: the images.
+      features: theirs.
+      voted: label that the neighbours of each vote for, int64 [n], if it is known already.
+    """
     values = _centred_spectrum(features.trained)
     directions = min(len(features.trained) - 1, features.trained.shape[1])
     rank = effective_rank(values)
     collapse, reason = judge_collapse(float(np.sum(values**2)), rank, directions)
     votes, chance = {}, None
-    if voted is not None:
-        labels = pictures.labels
+    if (labels := pictures.labels) is not None:
+        if voted is None:
+            voted = left_out_votes(*nearest_others(features.trained, _VOTERS), labels)
         votes["the trained encoder"] = float(np.mean(voted == labels))
         named = {"the untrained encoder": features.untrained, "raw pixels": features.pixels}
         for name, rows in named.items():

@@ -152,7 +152,8 @@ def _umap(principal: np.ndarray, seed: int) -> np.ndarray:
     import umap
 
     neighbours = min(15, len(principal) - 1)
-    return umap.UMAP(n_neighbors=neighbours, random_state=seed).fit_transform(principal)
+    made = umap.UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1)
+    return made.fit_transform(principal)
 
 
 def _to_unit_square(points: np.ndarray) -> np.ndarray:

@@ -1,17 +1,18 @@
 """A report as one HTML file: Jinja2's templates, which escape, and Plotly, which is put into it."""
 
 import base64
-import dataclasses
 import datetime
 import functools
 import gzip
+import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Optional
 
 import msbreg_tf
 from msbreg_tf.report.advice import Facts, advise
 from msbreg_tf.report.charts import Chart, Table, line_style
+from msbreg_tf.report.contents import Contents
 from msbreg_tf.report.curves import curve_charts, spectrum_of_features, spectrum_over_time
 from msbreg_tf.report.details import PLACES, changes, facts_table, settings_table, shown
 from msbreg_tf.report.gallery import Gallery
@@ -23,38 +24,13 @@ from msbreg_tf.report.results import (
     per_class,
     results_tables,
 )
-from msbreg_tf.report.run_files import RunFiles
 from msbreg_tf.report.series import interruptions, series_of
-from msbreg_tf.report.views import ViewsOfImage
 from msbreg_tf.report.words import findings, newest_same_picture, what_was_trained
 from msbreg_tf.run.callbacks.monitors import duration
 from msbreg_tf.run.config import Config
 
 _UNLIKE = 6  # settings shown in which several runs differ
 _REMEDY = "Install it by `pip install 'msbreg-tf[report]'`."
-
-
-@dataclasses.dataclass(frozen=True)
-class Contents:
-    """What a report is made of.
-
-    Attributes:
-      runs: the first one is the one that images are shown of.
-      gallery: of its export; None with a sentence in `missing`.
-      views: that its training saw; likewise.
-      missing: {section: one line that says how to get it}.
-      data_dir: where its images are.
-      recipe: (name, settings) of the shipped recipe that is most like the run's; None if unknown.
-      refresh: seconds after which the page loads itself again; None for never.
-    """
-
-    runs: Sequence[RunFiles]
-    gallery: Optional[Gallery]
-    views: Sequence[ViewsOfImage]
-    missing: Mapping[str, str]
-    data_dir: Optional[str] = None
-    recipe: Optional[tuple[str, Mapping[str, Any]]] = None
-    refresh: Optional[int] = None
 
 
 def check_installed() -> None:
@@ -114,6 +90,26 @@ def environment():
         lstrip_blocks=True,
     )
     made.filters["json"] = made.filters["tojson"]
+    made.filters["told"] = told
+    return made
+
+
+def told(text: str):
+    """A sentence as markup: what is between backticks as code, and no line ends in a flag.
+
+    Args:
+      text: anything; it is escaped.
+    """
+    import markupsafe
+
+    made = markupsafe.Markup()
+    for place, part in enumerate(str(text).split("`")):
+        pieces = re.split(r"(--\w+=?)", part)
+        inside = markupsafe.Markup().join(
+            markupsafe.Markup('<span class="flag">{}</span>').format(piece) if at % 2 else piece
+            for at, piece in enumerate(pieces)
+        )
+        made += markupsafe.Markup("<code>{}</code>").format(inside) if place % 2 else inside
     return made
 
 
@@ -143,16 +139,20 @@ def _words(contents: Contents) -> dict[str, Any]:
     return {
         "trained": [(each.name, what_was_trained(each)) for each in contents.runs],
         "findings": findings(run, series, judged),
-        "compared": _compared(contents.runs),
+        "compared": _compared(contents),
         "advice": advise(facts),
     }
 
 
-def _compared(runs: Sequence[RunFiles]) -> Optional[Table]:
-    """What is found of each of several runs, side by side."""
+def _compared(contents: Contents) -> Optional[Table]:
+    """What is found of each of several runs, side by side; the first one's is that of its cards."""
+    runs = contents.runs
     if len(runs) < 2:
         return None
-    told = [findings(run, series_of(run), None) for run in runs]
+    judged = contents.judged or [None] * len(runs)
+    told = [findings(run, series_of(run), its) for run, its in zip(runs, judged)]
+    # Answers by unlike evidence are no comparison, so each then names its own.
+    mixed = [len({finding.by for finding in column}) > 1 for column in zip(*told)]
     unlike = [
         name
         for name in dict.fromkeys(name for run in runs for name in run.settings)
@@ -163,7 +163,10 @@ def _compared(runs: Sequence[RunFiles]) -> Optional[Table]:
     rows = []
     for run, of_run in zip(runs, told):
         values = (shown(run.settings.get(name)) for name in unlike[:_UNLIKE])
-        answers = (finding.answer for finding in of_run)
+        answers = (
+            f"{finding.answer} ({finding.by})" if is_mixed and finding.by else finding.answer
+            for finding, is_mixed in zip(of_run, mixed)
+        )
         rows.append((run.name, f"{run.last_step:,}", *answers, *values))
     return Table(columns, tuple(rows))
 

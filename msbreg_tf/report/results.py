@@ -1,7 +1,7 @@
 """Evaluations in a report: results by protocol, published rows, and what classes are mistaken."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -41,7 +41,7 @@ def results_tables(runs: Sequence[RunFiles], deciding: Sequence[str]) -> list[di
     for stamp, columns in groups.items():
         headings = [column.heading for column in columns]
         rows = [
-            (str(row["run"]), *(number(row[heading]) for heading in headings))
+            (str(row["run"]), *(_shown(row[heading], heading) for heading in headings))
             for row in comparison.rows
             if any(row[heading] is not None for heading in headings)
         ]
@@ -52,13 +52,43 @@ def results_tables(runs: Sequence[RunFiles], deciding: Sequence[str]) -> list[di
         first = columns[0]
         apart = first.heading.removeprefix(f"{first.protocol['name']} {first.metric}")
         title = _TITLES.get(first.protocol["name"], first.protocol["name"]) + apart
+        if any(title == other["title"] for other in found):
+            title += ": further measures"
         found.append({"title": title, "stamp": stamp, "table": table})
     found[-1]["notes"] = comparison.notes
     return found
 
 
+def _shown(value: Optional[float], heading: str) -> str:
+    is_share = value is not None and "%" in heading
+    return f"{value:.1f}" if is_share else number(value)
+
+
+def held_out(run: RunFiles) -> Optional[tuple[str, str]]:
+    """How good a run is by its evaluations on held-out images: the answer, and its evidence.
+
+    k-NN with the fewest neighbours or, without any, a linear classifier; the newest of each. None
+    if there is neither.
+    """
+    newest = {
+        (r["protocol"]["name"], r["protocol"].get("k", 0)): r
+        for r in run.results
+        if r["protocol"]["name"] in ("knn", "linear") and r["metric"] == "top-1 %" and r["value"]
+    }
+    if not newest:
+        return None
+    (name, k), first = min(newest.items(), key=lambda item: item[0])
+    by = {"knn": f"their {k} nearest training images", "linear": "a linear classifier"}
+    where = " ".join(first["protocol"].get(part, "") for part in ("dataset", "test_split"))
+    why = f"Of held-out images ({where.strip()}), {first['value']:.1f} % are classified by "
+    why += by[name]
+    if name == "knn" and (linear := newest.get(("linear", 0))):
+        why += f", and {linear['value']:.1f} % by {by['linear']}"
+    return f"{first['value']:.1f} % {'k-NN' if name == 'knn' else 'linear'}", f"{why}."
+
+
 def fine_tuning_chart(runs: Sequence[RunFiles]) -> list[Chart]:
-    """Accuracy against the number of labelled images, if there is a fine-tuning."""
+    """Accuracy against the number of labelled images, if a run was fine-tuned by several."""
     traces, rows = [], []
     for place, run in enumerate(runs):
         points = sorted(
@@ -70,10 +100,10 @@ def fine_tuning_chart(runs: Sequence[RunFiles]) -> list[Chart]:
             counts, values = zip(*points)
             traces.append(line(run.name, counts, values, place, mode="lines+markers"))
             rows += [(run.name, f"{count:,}", number(value)) for count, value in points]
-    if not traces:
+    if all(len(set(trace["x"])) < 2 for trace in traces):
         return []
     layout = axes("labelled images", "top-1 accuracy, %", showlegend=len(traces) > 1)
-    layout["xaxis"]["type"] = "log"
+    layout["xaxis"].update(type="log", dtick="D2")
     told = "; ".join(f"{value} % from {count} images" for _, count, value in rows[:8])
     table = Table(("run", "labelled images", "top-1 %"), tuple(rows))
     return [Chart("fine-tuning", "Accuracy against labels", f"Fine-tuned: {told}.",

@@ -113,19 +113,37 @@ def relative_fall(series: Series, share: float = 0.2) -> float:
     return float(max(0.0, start - values[-1]) / whole) if whole > 0 else 0.0
 
 
+def late_rise(series: Series) -> Optional[tuple[float, float]]:
+    """Values at three fifths of the steps and at the end, if a fifth of the rise came in between.
+
+    Args:
+      series: of a share, 0 to 1; of fewer than three finite values, or of a rise below 0.01 there,
+        None is returned.
+    """
+    steps, values = series.finite
+    if len(values) < 3:
+        return None
+    before, last = values[np.searchsorted(steps, 0.6 * steps[-1])], values[-1]
+    if last - before < max(0.01, 0.2 * (last - values[0])):
+        return None
+    return float(before), float(last)
+
+
 def spectra_over_time(run: RunFiles, most: int = 40) -> tuple[list[int], list[np.ndarray]]:
     """Steps, and at each the singular values of fixed views, largest first, from the histograms.
 
     A histogram keeps how many values lie between two edges, so a value is known up to the width of
-    its bin: each is taken to be in the middle.
+    its bin: those of a bin are taken to lie evenly in it.
     """
     points: Sequence = run.points.get("spectrum/singular_values", [])
     chosen = [points[place] for place in thinned(len(points), most)] if points else []
     spectra = []
     for point in chosen:
-        left, right, counts = np.asarray(point.value, np.float64).T
-        values = np.repeat((left + right) / 2, np.maximum(counts, 0).round().astype(np.int64))
-        spectra.append(np.sort(values)[::-1])
+        values = [np.zeros(0)]
+        for left, right, mass in np.asarray(point.value, np.float64):
+            count = round(max(mass, 0.0))
+            values.append(left + (right - left) * (np.arange(count) + 0.5) / max(count, 1))
+        spectra.append(np.sort(np.concatenate(values))[::-1])
     return [point.step for point in chosen], spectra
 
 

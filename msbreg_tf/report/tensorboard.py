@@ -8,6 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from msbreg_tf.files.whole import write_text_whole, write_whole
+from msbreg_tf.report.details import PLACES
 from msbreg_tf.report.gallery import Gallery
 from msbreg_tf.report.run_files import RunFiles
 
@@ -51,7 +52,7 @@ def write_projector(folder: str, gallery: Gallery, features: np.ndarray) -> int:
 
 
 def write_hparams(folder: str, run: RunFiles) -> dict[str, float]:
-    """A run's settings and results, for the table of several runs.
+    """A run's settings, without its folders, and results, for the table of several runs.
 
     Args:
       folder: the run's tensorboard/; what was written there before in this way is replaced.
@@ -71,7 +72,11 @@ def write_hparams(folder: str, run: RunFiles) -> dict[str, float]:
     for result in run.results:
         if result["value"] is not None:
             values[f"results/{result['protocol']['name']} {result['metric']}"] = result["value"]
-    settings = {name: _plain(value) for name, value in run.settings.items() if value is not None}
+    settings = {
+        name: _plain(value)
+        for name, value in run.settings.items()
+        if value is not None and name not in PLACES
+    }
     writer = tf.summary.create_file_writer(folder, filename_suffix=_OURS)
     with writer.as_default(step=run.last_step):
         api.hparams(settings, trial_id=run.name)

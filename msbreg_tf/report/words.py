@@ -8,6 +8,7 @@ from typing import Optional
 import numpy as np
 
 from msbreg_tf.report.charts import number
+from msbreg_tf.report.results import held_out
 from msbreg_tf.report.run_files import RunFiles
 from msbreg_tf.report.series import Series, interruptions, seconds_of_training
 from msbreg_tf.run.callbacks.monitors import duration
@@ -24,12 +25,14 @@ class Finding:
       answer: a word or a number.
       tone: 'good', 'doubtful', 'bad' or 'unknown'; never told by colour alone.
       why: the evidence, and what it can't say.
+      by: the evidence in a word or two; answers of several runs by the same one can be compared.
     """
 
     question: str
     answer: str
     tone: str
     why: str
+    by: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Judged:
 def what_was_trained(run: RunFiles) -> str:
     """One paragraph: method, encoder, images, length, time, devices as far as they are known."""
     config = run.config
-    images = run.facts.get("images") or config.data.dataset
+    images = _images(run.facts.get("images") or config.data.dataset)
     width = config.network.encoder_width
     narrow = "" if width == 64 else f" of width {width}"
     total = run.metadata.get("step")
@@ -85,14 +88,18 @@ def what_was_trained(run: RunFiles) -> str:
             f"{run.last_step:,}{time}"
         )
     if pauses := interruptions(run):
-        times = "once" if len(pauses) == 1 else f"{len(pauses)} times"
-        parts.append(f"It was interrupted {times} and continued from its checkpoint")
+        times = {1: "once", 2: "twice"}.get(len(pauses), f"{len(pauses)} times")
+        parts.append(f"It was interrupted {times} and continued from its last checkpoint")
     return ". ".join(parts) + "."
 
 
 def findings(run: RunFiles, series: dict[str, Series], judged: Optional[Judged]) -> list[Finding]:
     """The answers to: is it any good, did it learn, has it collapsed?"""
-    return [_quality(run, series, judged), _learned(run, series, judged), _collapse(series, judged)]
+    return [
+        _quality(run, series, judged),
+        _learned(run, series, judged),
+        _collapse(run, series, judged),
+    ]
 
 
 def newest_same_picture(run: RunFiles, series: dict[str, Series]) -> Optional[float]:
@@ -123,11 +130,19 @@ def _quality(run: RunFiles, series: dict[str, Series], judged: Optional[Judged])
         doubtful = fell or (judged is not None and bool(judged.votes) and not _beats_all(judged))
         if judged and judged.votes and not _beats_all(judged):
             why += f" But: {_votes(judged)[0].lower()}{_votes(judged)[1:]}"
-        return Finding(question, f"{100 * values.values[-1]:.1f} % k-NN", _doubt(doubtful), why)
+        answer = f"{100 * values.values[-1]:.1f} % k-NN"
+        return Finding(question, answer, _doubt(doubtful), why, "held-out images")
+    if told := held_out(run):
+        answer, why = told
+        if judged and judged.votes:
+            why += f" {_votes(judged)}"
+        tone = _doubt(not _beats_all(judged)) if judged and judged.votes else "unknown"
+        return Finding(question, answer, tone, why, "held-out images")
     if judged and judged.votes:
         trained = next(iter(judged.votes.values()))
         answer = f"{100 * trained:.1f} % k-NN"
-        return Finding(question, answer, _doubt(not _beats_all(judged)), _votes(judged))
+        doubt = _doubt(not _beats_all(judged))
+        return Finding(question, answer, doubt, _votes(judged), "training images")
     share = newest_same_picture(run, series)
     if share is not None:
         why = (
@@ -135,16 +150,15 @@ def _quality(run: RunFiles, series: dict[str, Series], judged: Optional[Judged])
             f"{100 * share:.1f} % have another view of their own picture as nearest neighbour: it "
             "tells pictures apart, which is needed for much else but is not yet meaning."
         )
-        return Finding(question, f"{100 * share:.0f} % recognised", _doubt(share < 0.5), why)
+        answer = f"{100 * share:.0f} % recognised"
+        return Finding(question, answer, _doubt(share < 0.5), why, "views")
     how = "Give --knn_every=1 to the training, or run tools.geometry on the export."
     return Finding(question, "not measured", "unknown", how)
 
 
 def _learned(run: RunFiles, series: dict[str, Series], judged: Optional[Judged]) -> Finding:
     question = "Did it learn?"
-    said = next(
-        (r["details"] for r in reversed(run.results) if "learnt" in r.get("details", {})), None
-    )
+    said = _said(run, "learnt")
     if judged and len(judged.votes) > 1:
         answer = "yes" if _beats(judged, list(judged.votes.values())[1]) else "not visibly"
         (_, trained), (other, theirs) = list(judged.votes.items())[:2]
@@ -154,10 +168,10 @@ def _learned(run: RunFiles, series: dict[str, Series], judged: Optional[Judged])
         )
         if said and said["learnt"] != answer:  # two measures may differ; a reader should know
             why += f" Without labels it is less clear: {said['why']}"
-        return Finding(question, answer, _doubt(answer != "yes"), why)
+        return Finding(question, answer, _doubt(answer != "yes"), why, "labels")
     if said:
         tone = {"yes": "good", "not visibly": "bad"}.get(said["learnt"], "unknown")
-        return Finding(question, said["learnt"], tone, _sentence(said["why"]))
+        return Finding(question, said["learnt"], tone, _sentence(said["why"]), "views")
     loss = series.get("loss")
     if loss is not None and len(loss.finite.values) > 1:
         first, last = loss.finite.values[0], loss.finite.values[-1]
@@ -169,16 +183,18 @@ def _learned(run: RunFiles, series: dict[str, Series], judged: Optional[Judged])
     return Finding(question, "not known", "unknown", "Nothing is logged yet.")
 
 
-def _collapse(series: dict[str, Series], judged: Optional[Judged]) -> Finding:
+def _collapse(run: RunFiles, series: dict[str, Series], judged: Optional[Judged]) -> Finding:
     question = "Has it collapsed?"
-    if judged is not None:
+    said = _said(run, "collapse")
+    if judged is not None or said is not None:
         answer, tone = {
             "none": ("no", "good"),
             "dimensional": ("in part", "doubtful"),
             "complete": ("yes", "bad"),
-        }[judged.collapse]
-        why = f"{_sentence(judged.reason)} From {judged.images:,} images; thresholds are ours."
-        return Finding(question, answer, tone, why)
+        }[judged.collapse if judged else said["collapse"]]
+        why = _sentence(judged.reason if judged else said["reason"])
+        why += f" From {judged.images:,} images;" if judged else " By tools.geometry;"
+        return Finding(question, answer, tone, f"{why} thresholds are ours.", "features")
     spread = series.get("std_spread")
     if spread is not None and len(spread.finite.values):
         last = spread.finite.values[-1]
@@ -187,8 +203,15 @@ def _collapse(series: dict[str, Series], judged: Optional[Judged]) -> Finding:
             f"{spread.finite.steps[-1]:,}, where 1 is a uniform sphere and 0 a single point. The "
             "export's features will tell more."
         )
-        return Finding(question, "no sign" if last > 0.05 else "likely", _doubt(last <= 0.05), why)
+        answer = "no sign" if last > 0.05 else "likely"
+        return Finding(question, answer, _doubt(last <= 0.05), why, "predictions")
     return Finding(question, "not known", "unknown", "Nothing is logged yet.")
+
+
+def _said(run: RunFiles, name: str) -> Optional[dict]:
+    """Details of the newest result that has one of this name."""
+    told = (r["details"] for r in reversed(run.results) if name in r.get("details", {}))
+    return next(told, None)
 
 
 def _beats_all(judged: Judged) -> bool:
@@ -211,6 +234,12 @@ def _votes(judged: Judged) -> str:
         f"Each of {judged.images:,} training images takes the {what} of its nearest others: right "
         f"are {told}; always the most frequent {what}: {100 * (judged.chance or 0):.1f} %."
     )
+
+
+def _images(told: str) -> str:
+    """run.json's "sample train, 5000 images" as "5,000 images (sample train)"."""
+    match = re.fullmatch(r"(.+), (\d+) images", told)
+    return f"{int(match[2]):,} images ({match[1]})" if match else told
 
 
 def _doubt(is_doubtful: bool) -> str:

@@ -1,4 +1,5 @@
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -76,9 +77,48 @@ def test_without_faiss_a_line_says_how_to_get_it(features, monkeypatch):
     assert isinstance(similar.index_of(features[:39]), similar.Exact)
 
 
-def test_the_index_finds_what_the_exact_search_finds(features):
+@pytest.fixture
+def many(monkeypatch):
+    """3,000 rows on a surface, of which 80 are the same; they are many enough for the index."""
     pytest.importorskip("faiss", reason="pip install faiss-cpu")
-    exact = similar.Exact(features).nearest(features[:9], 5)
-    indexed = similar.Indexed(features).nearest(features[:9], 5)
-    np.testing.assert_array_equal(exact[1], indexed[1])
-    np.testing.assert_allclose(exact[0], indexed[0], atol=1e-5)
+    monkeypatch.setattr(similar, "EXACT_BELOW", 3000)
+    rng = np.random.default_rng(0)
+    bent = np.tanh(rng.normal(size=[3000, 8]) @ rng.normal(size=[8, 20])) @ rng.normal(
+        size=[20, 32]
+    )
+    rows = bent.astype(np.float32)
+    rows[1000:1080] = rows[1000]
+    return rows
+
+
+def test_the_index_finds_what_the_exact_search_finds(many):
+    index = similar.index_of(many)
+    assert isinstance(index, similar.Indexed)
+    others = np.r_[:1000, 1080:3000]
+    exact = similar.Exact(many).nearest(many[others], 10)
+    indexed = index.nearest(many[others], 10)
+    common = [len(np.intersect1d(*pair)) for pair in zip(indexed[1], exact[1])]
+    assert np.mean(common) > 9.9
+    np.testing.assert_allclose(exact[0][:, 0], indexed[0][:, 0], atol=1e-5)
+    similarity, rows = similar.nearest_others(many, 20)
+    assert (rows != np.arange(3000)[:, None]).all()
+    assert rows.min() >= 0
+    np.testing.assert_allclose(similarity[1000:1080], 1, atol=1e-5)
+    found = similar.near_duplicates(similarity, rows, 0.9999)
+    assert {row for pair in found for row in pair[:2]} == set(range(1000, 1080))
+
+
+def test_what_the_index_does_not_reach_is_looked_up_exactly(many, monkeypatch):
+    index = similar.Indexed(many)
+    search = index._index.search
+
+    def unreached(queries, k):
+        similarity, rows = search(queries, k)
+        similarity[1, 2:], rows[1, 2:] = -np.inf, -1
+        return similarity, rows
+
+    monkeypatch.setattr(index, "_index", SimpleNamespace(search=unreached, ntotal=3000))
+    exact = similar.Exact(many).nearest(many[:5], 7)
+    found = index.nearest(many[:5], 7)
+    np.testing.assert_array_equal(found[1][1], exact[1][1])
+    np.testing.assert_allclose(found[0], exact[0], atol=1e-5)

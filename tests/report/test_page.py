@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from msbreg_tf.commands import report
+from msbreg_tf.report.contents import Contents
 from msbreg_tf.report.features import Features
 from msbreg_tf.report.gallery import make_gallery
-from msbreg_tf.report.page import Contents, render
+from msbreg_tf.report.page import render, told
 from msbreg_tf.report.pictures import Pictures
 from msbreg_tf.report.results import confusion, mistakes, per_class
 from msbreg_tf.report.run_files import read_run
@@ -103,7 +104,7 @@ def test_hostile_names_stay_text(page):
 
 def test_what_it_says_is_what_was_found(page, pictures):
     text = " ".join(" ".join(Reader(page).text).split())
-    assert "It was interrupted once and continued from its checkpoint." in text
+    assert "It was interrupted once and continued from its last checkpoint." in text
     assert "1 of the logged values is not finite" in text
     assert "1 pair among 49 images" in text
     assert "broken.jpg" in text
@@ -153,6 +154,47 @@ def test_several_runs_stand_side_by_side_with_what_differs(tmp_path):
     assert "3 runs" in told
     assert "--seed run0 40" in told
     assert re.search(r"run2 40 .{0,60} 2 ", told)
+
+
+def test_the_table_of_several_runs_says_what_the_cards_of_each_say(tmp_path, pictures):
+    """Geometry without labels may say less than the neighbours of labelled images do."""
+    said = {"learnt": "not visibly", "why": "views: too few.", "collapse": "none"}
+    line = {**LINEAR, "protocol": {"name": "geometry"}, "metric": "alignment", "details": said}
+    runs = [fake_run(tmp_path / f"run{n}", pictures=pictures, results=[line]) for n in range(2)]
+    runs.append(fake_run(tmp_path / "young", pictures=pictures, exported=False))
+    together = Reader(written(tmp_path, runs))
+    cells = [text.strip() for text in together.text if text.strip()]
+    for run in runs[1:2]:
+        alone = " ".join(Reader(written(tmp_path, [run])).text)
+        at = cells.index(run.name)
+        for cell, question in zip(cells[at + 2 : at + 5], ("any good", "it learn", "collapsed")):
+            answer, _, by = cell.partition(" (")
+            assert re.search(rf"{question}\? +\S +{re.escape(answer)} ", " ".join(alone.split()))
+            assert by.rstrip(")") in ("training images", "labels", "features", "views")
+    at = cells.index("young")
+    assert cells[at + 4] == "no sign (predictions)"
+
+
+def test_a_run_that_was_evaluated_with_labels_is_not_said_to_have_none(tmp_path):
+    """k-NN on held-out images comes before views; without the images, too."""
+    of = {"dataset": "cifar10", "test_split": "test"}
+    knn = [{**LINEAR, "value": v, "protocol": {"name": "knn", "k": k, **of}}
+           for k, v in ((200, 35.0), (20, 30.0), (20, 36.1))]  # fmt: skip
+    run = fake_run(tmp_path / "run", exported=False, results=[LINEAR, *knn])
+    told = " ".join(" ".join(Reader(written(tmp_path, [run], images=0)).text).split())
+    assert (
+        "36.1 % k-NN Of held-out images (cifar10 test), 36.1 % are classified by their 20" in told
+    )
+    assert "and 71.5 % by a linear classifier." in told
+    assert "No labels" not in told
+
+
+def test_flags_and_code_in_a_sentence():
+    text = told("See `tools.knn --k=3`, or <b> --x.")
+    assert text == (
+        'See <code>tools.knn <span class="flag">--k=</span>3</code>, or &lt;b&gt; '
+        '<span class="flag">--x</span>.'
+    )
 
 
 def test_two_thousand_classes(tmp_path):

@@ -4,8 +4,9 @@ import pytest
 from msbreg_tf.data.settings import DataSettings
 from msbreg_tf.data.sources.sample import CLASSES, load_sample
 from msbreg_tf.report import maps
-from msbreg_tf.report.features import pixel_features
-from msbreg_tf.report.pictures import load_pictures
+from msbreg_tf.report.features import Features, pixel_features
+from msbreg_tf.report.gallery import make_gallery
+from msbreg_tf.report.pictures import Pictures, load_pictures
 from msbreg_tf.report.sprites import sprite_of
 from tests.report.fakes import fake_pictures
 
@@ -94,3 +95,18 @@ def test_clusters_are_numbered_by_their_size():
 def test_a_map_of_features_that_are_all_the_same_is_one_point():
     for points in maps.projections(np.ones([9, 4]), "tsne", seed=0).values():
         assert np.isfinite(points).all()
+
+
+def test_two_blue_skies_are_no_duplicates_but_two_copies_and_two_plain_sheets_are():
+    """An encoder that finds all of them alike leaves the pixels to tell."""
+    noise = np.random.default_rng(0).integers(0, 9, [7, 16, 16, 3])
+    images = 4 * noise + np.array([60, 130, 220])  # skies, which one colour makes alike
+    images[2] = 40 + 20 * noise[2]  # a photograph,
+    images[3] = 45 + 19 * noise[2]  # and the same a little paler
+    images[4:] = np.array([250, 250, 0])[:, None, None, None]  # two white sheets, one black
+    names = tuple(f"{n}.png" for n in range(7))
+    pictures = Pictures(images.astype(np.uint8), names, None, (), "folder", (), 7)
+    rows = np.ones([7, 3], np.float32)
+    features = Features(rows, None, pixel_features(pictures.pixels))
+    found = make_gallery(pictures, features, "pca", 0).duplicates
+    assert {pair[:2] for pair in found} == {(2, 3), (4, 5)}

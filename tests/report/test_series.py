@@ -77,6 +77,7 @@ def test_the_spectrum_over_time_comes_from_the_histograms(run):
         truth = np.geomspace(1, 0.05 + step / 400, 12)
         width = (truth[0] - truth[-1]) / 30  # of a bin
         np.testing.assert_allclose(values, truth, atol=width)
+        assert len(np.unique(values)) == 12  # no stairs where several share a bin
     (chart,) = spectrum_over_time(run)
     assert len(chart.traces) == 3
     assert "Effective rank 5 at step 20, 7 at step 60." in chart.summary
@@ -99,6 +100,7 @@ def test_numbers_names_and_colours():
     assert [number(x) for x in (None, math.nan, 0.0, 12345.6, 0.012345)] == [
         "–", "–", "0", "12,346", "0.0123",
     ]  # fmt: skip
+    assert [number(x) for x in (-12345.6, -0.00123, -1e-7)] == ["−12,346", "−0.00123", "−1e-07"]
     assert jsonable({"a": np.array([1.0, np.inf]), 1: (np.int64(3), "x")}) == {
         "a": [1.0, None],
         "1": [3, "x"],

@@ -17,7 +17,8 @@ RESULT = {"run": "r", "metric": "top-1 %", "value": 71.5, "protocol": {"name": "
 def test_settings_and_results_are_there_once_however_often_they_are_written(tmp_path):
     from tensorboard.plugins.hparams import plugin_data_pb2
 
-    path = fake_run(tmp_path / "run", steps=20, exported=False, results=[RESULT], knn=True, seed=7)
+    path = fake_run(tmp_path / "run", steps=20, exported=False, results=[RESULT], knn=True, seed=7,
+                    init_from="somewhere")  # fmt: skip
     run, folder = read_run(str(path)), path / "tensorboard"
     before = read_points(str(folder))
     for _ in range(2):
@@ -38,6 +39,7 @@ def test_settings_and_results_are_there_once_however_often_they_are_written(tmp_
                 found = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info
     assert found.hparams["seed"].number_value == 7
     assert found.hparams["encoder"].string_value == "resnet18"
+    assert "init_from" not in found.hparams  # a column of folders, each its own, tells nothing
 
 
 def test_the_projector_finds_features_names_and_thumbnails(tmp_path):
@@ -48,7 +50,7 @@ def test_the_projector_finds_features_names_and_thumbnails(tmp_path):
     pixels = np.broadcast_to(np.arange(12, dtype=np.uint8)[:, None, None, None] * 20, [12, 8, 8, 3])
     names = ("tab\there", *(f"{n}.png" for n in range(1, 12)))
     pictures = Pictures(pixels, names, np.arange(12) % 2, ("a", "b\nc"), "class", (), 12)
-    rows = rng.normal(size=[12, 5]).astype(np.float32)
+    rows = rng.normal(size=[12, 6]).astype(np.float32)
     gallery = make_gallery(pictures, Features(rows, None, rows), "pca", 0)
     assert write_projector(str(tmp_path), gallery, rows) == 12
     text = (tmp_path / "projector_config.pbtxt").read_text()

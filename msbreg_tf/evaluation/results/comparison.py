@@ -83,8 +83,12 @@ def compare(
             "measured by these tools."
         )
     unlike = set().union(*(column.differing for column in columns))
-    names = dict.fromkeys(name for column in columns for name in column.protocol)
-    common = {name: columns[0].protocol[name] for name in names if name not in unlike}
+    # A protocol may lack what another one leaves open (None), which is not unlike either.
+    common = {
+        name: value
+        for name, value in columns[0].protocol.items()
+        if name not in unlike and all(name in column.protocol for column in columns)
+    }
     return Comparison(columns, ours + printed, common, notes)
 
 

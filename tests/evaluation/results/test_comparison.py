@@ -52,6 +52,16 @@ def test_one_unlike_setting_makes_another_column(change, heading):
     assert name not in comparison.common
 
 
+def test_what_one_protocol_lacks_and_another_leaves_open_is_not_said_of_all():
+    """As --classifier_lr of a fine-tuning that chooses it from a grid, beside a k-NN."""
+    comparison = compare(
+        [result("a", 1.0), result("a", 2.0, {**KNN, "k": 3, "classifier_lr": None})]
+    )
+    assert "classifier_lr" not in comparison.common
+    assert comparison.common == {name: value for name, value in KNN.items() if name != "k"}
+    assert cells(comparison) == {"a": {"knn top-1 % k=20": 1.0, "knn top-1 % k=3": 2.0}}
+
+
 def test_runs_that_differ_in_their_seed_alone_become_one_row():
     runs = [
         result("byol-seed0@9", 40.0, method="byol", seed=0, workdir="a"),
