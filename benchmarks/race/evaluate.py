@@ -12,11 +12,8 @@ import json
 import os
 import sys
 
-from benchmarks.turns import die_with_parent
-
-os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the same arithmetic for everyone
-
 import msbreg_tf  # noqa: F401 - sets TensorFlow's environment, so it must come before it
+from benchmarks.turns import die_with_parent
 
 import numpy as np  # isort: skip
 import tensorflow as tf  # isort: skip

@@ -11,11 +11,8 @@ import json
 import os
 import sys
 
-from benchmarks.turns import die_with_parent
-
-os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the GPU is the peer's
-
 import msbreg_tf  # noqa: F401 - sets TensorFlow's environment, so it must come before it
+from benchmarks.turns import die_with_parent
 
 from benchmarks.race.stopwatch import Stopwatch  # isort: skip
 from msbreg_tf.data.pipeline.views import ViewPlan, view_batches  # isort: skip

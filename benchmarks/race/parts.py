@@ -24,6 +24,8 @@ from msbreg_tf.files.whole import write_text_whole
 
 RESULT, REQUEST, LOG = "result.json", "request.json", "log.txt"
 _POLL_SECONDS = 2.0
+# A GPU is for the training beside the feeder; and evaluation is the same arithmetic for everyone.
+_ON_CPU = ("feeder", "evaluate")
 _SHOWN = 3  # settings that differ, in a message
 
 
@@ -143,6 +145,7 @@ def run(folder: str, modules: Sequence[str], threads: int) -> None:
     count = str(threads)
     names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     environment = {**os.environ, **dict.fromkeys(names, count)}
+    without_gpu = {**environment, "CUDA_VISIBLE_DEVICES": "-1"}
     path = os.path.join(folder, LOG)
     processes, source = [], subprocess.DEVNULL
     with open(path, "ab") as log:
@@ -152,7 +155,7 @@ def run(folder: str, modules: Sequence[str], threads: int) -> None:
             process = subprocess.Popen(
                 [python, "-m", f"benchmarks.race.{module}", os.path.abspath(folder)],
                 cwd=ROOT,
-                env=environment,
+                env=without_gpu if module in _ON_CPU else environment,
                 stdin=source,
                 stdout=log if is_last else subprocess.PIPE,
                 stderr=log,
