@@ -53,8 +53,10 @@ def _run(own: RaceSettings, *parts: Settings) -> None:
     complete([part for name in race.names(trained=False) for part in race.compute(name)], say)
     seconds = race.time()
     if seconds is None:
-        note(f"nothing is run at equal time, which is that of {REFERENCE}. Add it to --only, or "
-             "give --seconds.")  # fmt: skip
+        note(
+            f"nothing is run at equal time, because that is {REFERENCE}'s, whose runs are not all "
+            "there. Add it to --only, or give --seconds."
+        )
     else:
         say(f"equal time: {seconds:.1f} seconds each")
         complete([part for name in race.names() for part in race.timed(name, seconds)], say)

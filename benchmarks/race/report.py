@@ -1,6 +1,7 @@
 """Writes race.txt, race.md, race.csv and race.png into the folder of a race."""
 
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from benchmarks.race.contenders import PEERS
 from msbreg_tf.files.whole import write_text_whole
 
 NAME = "race"
+_WIDTH = 100
 _NOTES = (
     "Top-1 %, mean ± standard deviation over seeds. Seconds are those of training with its views, "
     "from the first to the last step: CPU seconds, user and system, of all processes, or wall "
@@ -59,7 +61,9 @@ def sections_of(workdir: str, runs: Sequence[table.Run]) -> list[Section]:
         line = f"At most {most} settings each, all with the same number of passes, one seed."
         found.append(("Search, on held-out training images", tried, [line]))
     if forms:
-        found.append(("Trial: seconds of a step without its views' process", forms, []))
+        found.append(
+            ("Trial: seconds of a step, ours with its views and a peer's without", forms, [])
+        )
     return found
 
 
@@ -67,4 +71,5 @@ def _page(sections: Sequence[Section], machine: str, draw, mark: str) -> str:
     parts = [machine]
     for title, rows, lines in sections:
         parts += [f"{mark}{title}", draw(rows), *lines]
-    return "\n\n".join([*parts, *_NOTES]) + "\n"
+    notes = [textwrap.fill(note, _WIDTH) for note in _NOTES]
+    return "\n\n".join([*parts, *notes]) + "\n"

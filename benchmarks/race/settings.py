@@ -52,15 +52,17 @@ class RaceSettings(Settings):
     search_scale: float = setting(
         0.5, "Compute of a run of the search, as a part of the budget.", above=0
     )
-    grid: str = setting(
-        "base_lr=1,2,4;lambda_s=0.002,0.004",
+    grid: Optional[str] = setting(
+        None,
         "What the search tries for our run: settings of training and their values, at most "
-        f"{SEARCHED} combinations. Empty for none: the flags are then taken as they are.",
+        f"{SEARCHED} combinations, such as base_lr=1,2,4;num_views=4,8. Empty for none: the flags "
+        "are then taken as they are. Default: half, once and twice its base_lr by half and once "
+        "its lambda_s.",
     )
     seconds: Optional[float] = setting(
         None,
         "Seconds that everyone gets at equal time, augmentation included. Default: what SimCLR "
-        "takes for the budget.",
+        "took for the budget, in this folder.",
         above=0,
     )
     threads: int = setting(1, "Threads that each process may use.", low=1)

@@ -74,10 +74,11 @@ class Race:
         """
         if name in PEERS:
             return PEERS[name].points()
-        found = grid.points_of(self.config, self.own.grid, "", [self.config.run.seed])
+        text = around(self.config) if self.own.grid is None else self.own.grid
+        found = grid.points_of(self.config, text, "", [self.config.run.seed])
         if len(found) > SEARCHED:
             raise ValueError(
-                f"--grid={self.own.grid}: {len(found)} combinations, and every contender may try "
+                f"--grid={text}: {len(found)} combinations, and every contender may try "
                 f"{SEARCHED}. Leave some out."
             )
         return [dict(point.varied) for point in found]
@@ -111,10 +112,10 @@ class Race:
         return whole + [self._final("compute", name, each, seeds[0]) for each in lengths]
 
     def time(self) -> Optional[float]:
-        """The seconds that everyone gets; None while nobody knows."""
+        """The seconds that everyone gets; None while the reference's runs are not there."""
         if self.own.seconds:
             return self.own.seconds * self.own.budget_scale
-        return self._mean_seconds(REFERENCE) if REFERENCE in self.own.only else None
+        return self._mean_seconds(REFERENCE) if self.trial(REFERENCE).result() else None
 
     def timed(self, name: str, seconds: float) -> list[Part]:
         """At equal time: all seeds. None of the reference, whose runs are those of equal compute,
@@ -130,7 +131,9 @@ class Race:
     def _mean_seconds(self, name: str) -> Optional[float]:
         parts = [self._final("compute", name, 1.0, seed) for seed in self.own.seeds]
         results = [part.result() for part in parts]
-        taken = [each["seconds"] for each in results if each and "seconds" in each]
+        if None in results:
+            return None
+        taken = [each["seconds"] for each in results if "seconds" in each]
         return statistics.mean(taken) if taken else None
 
     def _final(self, stage: str, name: str, length: float, seed: int) -> Part:
@@ -165,6 +168,13 @@ class Race:
     def _part(self, stage: str, name: str, folder: str, request, does) -> Part:
         path = os.path.join(self.workdir, stage, name, folder).rstrip(os.sep)
         return Part(path, " ".join(filter(None, (stage, name, folder))), request, does)
+
+
+def around(config: Config) -> str:
+    """The grid of our run where none is given."""
+    rates = ",".join(f"{factor * config.optimizer.base_lr:g}" for factor in (0.5, 1, 2))
+    weights = ",".join(f"{factor * config.objective.lambda_s:g}" for factor in (0.5, 1))
+    return f"base_lr={rates};lambda_s={weights}"
 
 
 def _usual(name: str) -> dict[str, Any]:

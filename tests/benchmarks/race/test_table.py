@@ -41,15 +41,15 @@ def test_rows_are_means_over_seeds_in_order(race):
     text, _ = report.write(str(race), "a machine")
     compute, timed = text.split("At equal time")
     lines = [line.split("  ") for line in compute.splitlines()]
-    ours, simclr, byol, untrained = ([c for c in line if c] for line in lines[5:9])
+    ours, simclr, byol, untrained = ([c.strip() for c in line if c] for line in lines[5:9])
     assert ours == ["ours", "3", "50.0 ± 2.0", "52.0 ± 2.0", "101.0 ± 1.0", "98.0 ± 1.0", "15", "–"]
     assert simclr[0] == "SimCLR"
-    assert simclr[-1].strip() == "rate=4"
+    assert simclr[-1] == "rate=4"
     assert byol[:2] == ["BYOL", "0, diverged at step 7"]
     assert untrained[2] == "25.0 ± 0.0"
     assert "ours, beside the best peer: +3.0 in 20-NN (SimCLR), +3.0 in linear (SimCLR)" in compute
     assert "+4.0 in 20-NN (SimCLR)" in timed  # the reference's runs stand there, too
-    assert "rate=4    46.0    48.0  47.0  chosen" in timed
+    assert "rate=4    46.0   48.0    47.0  chosen" in timed
 
 
 def test_every_run_is_a_line_of_the_csv_and_every_table_in_markdown(race):
