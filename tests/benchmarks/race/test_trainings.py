@@ -36,8 +36,10 @@ def test_our_run_has_its_steps_its_share_of_warm_up_and_is_what_is_evaluated(tmp
     assert result["steps"] == 4  # two epochs of two batches, whatever --epochs says
     assert result["seconds"]["cpu"] > 0
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
-    rates = {json.loads(line)["step"]: json.loads(line)["lr"] for line in lines}
-    assert rates[1] == pytest.approx(0.5 * 16 / 256 * 2)  # warm-up: a quarter of the steps
+    first = next(line for line in map(json.loads, lines) if line["step"] == 1)
+    assert first["learning_rate"] == pytest.approx(
+        0.5 * 16 / 256 * 2
+    )  # warm-up: a quarter of the steps
     encoder = evaluate.encoder_of(request, str(tmp_path))
     images = evaluate.probe_images(8)
     trained = evaluate.features_of(encoder, images)
@@ -81,7 +83,8 @@ def test_each_peers_step_changes_its_weights_and_ours_evaluates_them(tmp_path):
     found = json.loads(done.stdout.splitlines()[-1])
     assert found.keys() == PEERS.keys()
     for name, facts in found.items():
-        assert facts["unmoved"] == [], name
+        # Of BYOL, a bias that the batch norm after it takes off again.
+        assert facts["unmoved"] == (["projector.layers.3.bias"] if name == "byol" else []), name
         assert facts["falls"], name
     request = peer_request("simclr", CONFIG, {}, {}, 3, 0, SPLITS, 1)
     trained = evaluate.features_of(
