@@ -73,8 +73,13 @@ def _axis(ax: Any, runs: Sequence[Run], name: str) -> None:
             ax.errorbar(
                 x, y, deviation, fmt="o", color=colour, markerfacecolor=filled, markersize=5
             )
+    from matplotlib import ticker
+
     clocks = {run.result["clock"] for run in runs}
     ax.set_xscale("log")
+    ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ax.xaxis.set_minor_locator(ticker.NullLocator())
     ax.set_xlabel(f"{' or '.join(sorted(clocks))} seconds of training and augmentation")
     ax.set_ylabel(f"{name}, top-1 %")
     ax.grid(alpha=0.3)
