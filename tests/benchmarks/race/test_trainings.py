@@ -22,9 +22,12 @@ needs_peers = pytest.mark.skipif(
     not os.path.exists(arena.PEERS), reason=".venv-bench is missing: make .venv-bench/ready"
 )
 CONFIG = config_from_settings(
-    {"dataset": "sample", "image_size": 8, "encoder_width": 2, "stem": "cifar", "epochs": 12,
-     "batch_size": 16, "num_views": 2, "warmup_epochs": 3.0, "hidden_size": 8, "projection_size": 4}
-)  # fmt: skip
+    {
+        **{"dataset": "sample", "image_size": 8, "encoder_width": 2, "stem": "cifar"},
+        **{"hidden_size": 8, "projection_size": 4, "batch_size": 16, "num_views": 2},
+        **{"epochs": 12, "warmup_epochs": 3.0, "log_every": 1},
+    }
+)
 SPLITS = ("train[:40]", "test[:40]")
 
 
@@ -36,10 +39,9 @@ def test_our_run_has_its_steps_its_share_of_warm_up_and_is_what_is_evaluated(tmp
     assert result["steps"] == 4  # two epochs of two batches, whatever --epochs says
     assert result["seconds"]["cpu"] > 0
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
-    first = next(line for line in map(json.loads, lines) if line["step"] == 1)
-    assert first["learning_rate"] == pytest.approx(
-        0.5 * 16 / 256 * 2
-    )  # warm-up: a quarter of the steps
+    second = next(line for line in map(json.loads, lines) if line["step"] == 2)
+    highest = 0.5 * 16 / 256 * 2
+    assert second["learning_rate"] == pytest.approx(highest)  # a quarter of the steps is warm-up
     encoder = evaluate.encoder_of(request, str(tmp_path))
     images = evaluate.probe_images(8)
     trained = evaluate.features_of(encoder, images)
