@@ -80,8 +80,8 @@ PEERS = {
         *("VICReg", "vicreg", 2, 0, "lars", 1e-6),
         rates=(2.0, 4.0, 8.0),
         own="size",
-        values=(512, 2048),  # of hidden layer and output; lightly's is 8192 for features of 2048
-        usual=(4.0, 2048),
+        values=(512, 1024),  # of hidden layer and output; lightly's is 8192 for features of 2048
+        usual=(4.0, 1024),
     ),
     "byol": Peer(
         *("BYOL", "byol", 2, 2, "sgd", 5e-4),
@@ -103,8 +103,8 @@ PEERS = {
         *("FastSiam, K = 4", "fastsiam", 4, 0, "sgd", 5e-4),
         rates=(0.12, 0.25, 0.5),  # 0.12 is lightly's for a batch of 256
         own="size",
-        values=(512, 2048),
-        usual=(0.12, 2048),
+        values=(512, 1024),  # of the heads; lightly's is 2048 for features of 512
+        usual=(0.12, 1024),
     ),
     "wmse": Peer(
         *("W-MSE, K = 4", "wmse", 4, 0, "adamw", 1e-6),
