@@ -31,6 +31,7 @@ CONFIG = config_from_settings(
 SPLITS = ("train[:40]", "test[:40]")
 
 
+@pytest.mark.slow
 def test_our_run_has_its_steps_its_share_of_warm_up_and_is_what_is_evaluated(tmp_path, monkeypatch):
     for name in ("Length", "Run"):
         monkeypatch.setattr(pretraining, name, getattr(pretraining, name))
@@ -75,6 +76,7 @@ def test_features_that_are_not_the_peers_are_refused():
             evaluate.check_equal(other, features)
 
 
+@pytest.mark.slow
 @needs_peers
 def test_each_peers_step_changes_its_weights_and_ours_evaluates_them(tmp_path):
     done = subprocess.run(
