@@ -25,6 +25,7 @@ from benchmarks.race.stopwatch import Stopwatch
 from benchmarks.turns import die_with_parent
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+_SAY_EVERY = 25  # steps, in the part's log
 _OPTIMIZERS = {
     "lars": lambda groups, rate: LARS(groups, lr=rate, momentum=0.9),
     "sgd": lambda groups, rate: torch.optim.SGD(groups, lr=rate, momentum=0.9),
@@ -111,6 +112,8 @@ def train(request, folder: str) -> dict:
         if not math.isfinite(losses[-1]):
             return {"diverged": training.steps}
         watch.tick()
+        if training.steps % _SAY_EVERY == 0:
+            print(f"step {training.steps} of {request['steps']}: loss {losses[-1]:.4f}", flush=True)
     if training.steps != request["steps"]:
         raise EOFError(f"the views ended after {training.steps} of {request['steps']} steps")
     encoder = training.method.encoder.eval().to("cpu")
