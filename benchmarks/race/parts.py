@@ -19,6 +19,7 @@ from typing import Any, Optional
 from benchmarks.arena import PEERS as PEERS_PYTHON
 from benchmarks.arena import ROOT
 from benchmarks.methods import claim
+from benchmarks.turns import die_with_parent
 from msbreg_tf.errors import RunFailedError
 from msbreg_tf.files.whole import write_text_whole
 
@@ -159,6 +160,7 @@ def run(folder: str, modules: Sequence[str], threads: int) -> None:
                 stdin=source,
                 stdout=log if is_last else subprocess.PIPE,
                 stderr=log,
+                preexec_fn=die_with_parent,  # from its first moment: imports alone take seconds
             )
             if source is not subprocess.DEVNULL:
                 source.close()  # so that a process without a reader ends
