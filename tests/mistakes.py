@@ -18,7 +18,10 @@ from collections.abc import Iterable
 from typing import NamedTuple, Optional
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-COPIED = ("msbreg_tf", "tests", "tools", "flags", "pyproject.toml", "README.md", "METHOD.md")
+COPIED = (
+    *("msbreg_tf", "tests", "tools", "benchmarks", "flags"),
+    *("pyproject.toml", "README.md", "METHOD.md"),
+)
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
@@ -58,6 +61,7 @@ DETECTION_SETTINGS = "msbreg_tf/evaluation/detection/settings.py"
 
 WIRING = "tests/test_wiring.py::"
 RUN = "tests/test_wiring_run.py::"
+RACE = "tests/benchmarks/race/"
 COMPLETE = "tests/test_wiring_complete.py::"
 OPERATIONS = "tests/augment/test_operations.py::"
 TOOLS = "tests/tools/test_wiring.py::"
@@ -886,6 +890,27 @@ MISTAKES = (
         "if facts.run.last_step < _FEW_STEPS:",
         "if facts.run.last_step < 0:",
         "tests/report/test_advice.py::test_few_steps_are_not_blamed_on_the_crops",
+    ),
+    Mistake(
+        "a race counts a pass backward as one",
+        "benchmarks/race/contenders.py",
+        "return 3 * num_views + target_views",
+        "return 2 * num_views + target_views",
+        f"{RACE}test_contenders.py::test_a_pass_forward_is_one_and_backward_two",
+    ),
+    Mistake(
+        "a race's search is scored on images that were trained on",
+        "benchmarks/race/stages.py",
+        'return f"{split}[:80%]", f"{split}[80%:]"',
+        'return f"{split}[:80%]", f"{split}[:80%]"',
+        f"{RACE}test_stages.py::test_a_search_is_on_held_out_training_images_with_equal_compute",
+    ),
+    Mistake(
+        "the views of a peer cost nothing in a race",
+        "benchmarks/race/work.py",
+        'whole = spent["cpu"] + views["seconds"]["cpu"]',
+        'whole = spent["cpu"]',
+        f"{RACE}test_table.py::test_views_count_for_everyone_and_stand_apart",
     ),
 )
 

@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 import msbreg_tf
+from benchmarks.race import __main__ as race
 from msbreg_tf.commands import cli, main
 from msbreg_tf.evaluation.exporting import export_encoder
 from msbreg_tf.networks.resnet import build_resnet
@@ -93,7 +94,8 @@ def test_the_tables_of_settings_are_those_of_the_declarations():
 
 
 def test_every_setting_in_backquotes_exists():
-    known = {f"--{name}" for command in COMMANDS.values() for name in cli.flag_names(command)}
+    commands = (*COMMANDS.values(), race.COMMAND)
+    known = {f"--{name}" for command in commands for name in cli.flag_names(command)}
     known |= {"--flagfile", "--help", "--model_base_path", "--logdir", "--only"}
     for page in PAGES:
         for name in re.findall(r"`(--\w+)", page.read_text()):

@@ -38,7 +38,7 @@ _ROOTS = tuple(
     os.path.join(
         os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), name, ""
     )
-    for name in ("msbreg_tf", "tools", "detection")
+    for name in ("msbreg_tf", "tools", "detection", "benchmarks")
 )
 _ONLY_CHECK = "only_check_args"
 _MACHINE_ERRORS = (

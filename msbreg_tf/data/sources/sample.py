@@ -5,6 +5,7 @@ One PNG sprite sheet per class and split; `cifar10_sample/README.md` tells where
 
 import hashlib
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Optional
 
@@ -31,6 +32,7 @@ CLASSES = (
     "truck",
 )
 TILE = 32
+_SPLIT = re.compile(r"(?P<name>\w+)(\[(?P<first>(\d+%?)?):(?P<end>(\d+%?)?)\])?")
 _COLUMNS = 25
 
 
@@ -61,7 +63,8 @@ def load_sample(split: str, flag: str = "split") -> tuple[np.ndarray, np.ndarray
     """Reads a split into memory.
 
     Args:
-      split: 'train', 'test', or 'train+test'.
+      split: 'train', 'test', or a part of one, such as 'train[:4000]' or 'train[80%:]'; several of
+        them are joined by '+'.
       flag: how an error calls it.
 
     Returns:
@@ -120,14 +123,24 @@ def _digest(array: np.ndarray) -> str:
 
 
 def _load_split(split: str, flag: str) -> tuple[np.ndarray, np.ndarray]:
-    if split not in SPLITS:
+    found = _SPLIT.fullmatch(split)
+    if found is None or found["name"] not in SPLITS:
         raise ValueError(
             f"--{flag}={split}: --dataset=sample has the splits {' and '.join(SPLITS)}. "
-            "Use one of them, or 'train+test'."
+            "Use one of them, a part such as 'train[:4000]' or 'train[80%:]', or 'train+test'."
         )
-    sheets = [SHEETS / split / f"{name}.png" for name in CLASSES]
+    sheets = [SHEETS / found["name"] / f"{name}.png" for name in CLASSES]
     tiles = [
         sheet_to_tiles(tf.io.decode_png(sheet.read_bytes(), channels=3).numpy()) for sheet in sheets
     ]
     images = np.stack(tiles, axis=1).reshape(-1, TILE, TILE, 3)  # [per class · 10, 32, 32, 3]
-    return images, np.arange(len(images), dtype=np.int64) % len(CLASSES)
+    labels = np.arange(len(images), dtype=np.int64) % len(CLASSES)
+    part = slice(*(_position(found[end], len(images)) for end in ("first", "end")))
+    return images[part], labels[part]
+
+
+def _position(text: Optional[str], count: int) -> Optional[int]:
+    """'4000' → 4000 and '80%' → four fifths of `count`; None for nothing."""
+    if not text:
+        return None
+    return round(int(text[:-1]) * count / 100) if text.endswith("%") else int(text)

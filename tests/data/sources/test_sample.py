@@ -44,8 +44,21 @@ def test_splits_can_be_joined_and_others_are_refused():
     images, labels = load_sample("train+test")
     assert len(images) == len(labels) == 6000
     assert open_source(DataSettings()).num_images == 5000
-    with pytest.raises(ValueError, match=r"--split=train.*splits train and test"):
-        open_source(DataSettings(split="train[:10%]"))
+    for split in ("validation", "train[:x]", "train[:10%", "train[1:2:3]"):
+        with pytest.raises(ValueError, match=r"--split=.*splits train and test"):
+            open_source(DataSettings(split=split))
+
+
+def test_parts_of_a_split_are_balanced_and_leave_nothing_out():
+    whole, labels = load_sample("train")
+    first, first_labels = load_sample("train[:80%]")
+    rest, _ = load_sample("train[4000:]")
+    np.testing.assert_array_equal(np.concatenate([first, rest]), whole)
+    np.testing.assert_array_equal(np.bincount(first_labels), [400] * 10)
+    np.testing.assert_array_equal(
+        load_sample("test[10:20]+train[1%:2%]")[1], [*labels[10:20], *labels[50:100]]
+    )
+    assert open_source(DataSettings(split="train[:80%]")).name == "sample train[:80%]"
 
 
 def test_sheets_hold_their_tiles():
