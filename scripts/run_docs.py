@@ -61,7 +61,9 @@ class Reader:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.clone.exists():
             command = ["git", "clone", "--quiet", doc_commands.ROOT, self.clone]
-            subprocess.run(command, check=True)
+        else:
+            command = ["git", "-C", self.clone, "pull", "--quiet"]
+        subprocess.run(command, check=True)
         self._make_environment()
         if not (self.folder / "home").exists():
             code = "import sys, scripts.run_docs_images as i; i.write(*sys.argv[1:])"
@@ -230,13 +232,13 @@ def main() -> None:
 
 def _read(record: pathlib.Path) -> dict:
     lines = [json.loads(line) for line in record.read_text().splitlines()]
-    return {(line["page"], line["command"]): line["state"] for line in lines}
+    return {line["command"]: line["state"] for line in lines}
 
 
 def _one(reader: Reader, page: str, command: str, done: dict, record: pathlib.Path) -> str:
-    """Runs a command unless it is done; prints a line for it and returns its state."""
-    if (page, command) in done:
-        return done[page, command]
+    """Runs a command unless it is done, here or on another page; prints and returns its state."""
+    if command in done:
+        return done[command]
     begin = time.monotonic()
     outcome = reader.type(page, command)
     seconds = time.monotonic() - begin
@@ -248,6 +250,7 @@ def _one(reader: Reader, page: str, command: str, done: dict, record: pathlib.Pa
         with record.open("a") as file:
             line = {"page": page, "command": command, "state": outcome.state}
             file.write(json.dumps({**line, "seconds": round(seconds)}) + "\n")
+        done[command] = outcome.state
     return outcome.state
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 from msbreg_tf.data.sources.sample import CLASSES, load_sample
 from tests.evaluation.detection.folders import write_coco, write_voc
 
-_PICTURES = 24
+_PICTURES = 12
 _OF_A_CLASS = {"train": 8, "test": 4}
 
 

@@ -62,11 +62,11 @@ _LABELLED = "--dataset=folder --data_dir=~/labelled --train_split=train --test_s
 # Applied from the first to the last.
 RULES = (
     # Places
-    Rule(r"/data/pictures|\bPATH/TO/IMAGES", "~/pictures", "a folder of 24 sample images"),
+    Rule(r"/data/pictures|\bPATH/TO/IMAGES", "~/pictures", "a folder of 12 sample images"),
     Rule(r"\bDIR\b", "~/labelled", "a folder of sample images by class"),
     Rule(r"/shared/", "~/shared/", "a folder of this user"),
     Rule(r"/data/", "~/", "a folder of this user"),
-    Rule(r"/exports/\d+", "runs/quickstart/export/228", "an export that is there"),
+    Rule(r"/exports/STEP", "runs/quickstart/export/228", "an export that is there"),
     Rule(r"\bHOST\b", "localhost", "this machine"),
     Rule(
         r"--python=PATH|--torch_python=\w+", "--torch_python={torch}", "the Python that has torch"

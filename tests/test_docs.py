@@ -3,7 +3,6 @@
 import glob
 import importlib.util
 import os
-import pathlib
 import re
 import shlex
 import subprocess
@@ -20,25 +19,16 @@ from msbreg_tf.evaluation.exporting import export_encoder
 from msbreg_tf.networks.resnet import build_resnet
 from msbreg_tf.run import pretraining
 from msbreg_tf.settings import flagged
+from scripts.doc_commands import PAGES, ROOT, blocks, shell_commands
 from tests.commands import COMMANDS
-
-ROOT = pathlib.Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
-PAGES += [ROOT / "METHOD.md", ROOT / "RESULTS.md", ROOT / "tools" / "serve" / "README.md"]
-
-
-def blocks(page, *languages):
-    """The fenced blocks of a page in these languages."""
-    text = page.read_text()
-    return re.findall(rf"^```(?:{'|'.join(languages)})\n(.*?)^```", text, re.M | re.S)
 
 
 def commands():
-    """(page, command line) of everything that starts an entry point, also in loops and scripts."""
+    """(page, module, arguments) of all that starts an entry point, also in loops and scripts."""
     found = []
     for page in PAGES:
-        for block in blocks(page, "sh", "bash"):
-            for line in block.replace("\\\n", " ").splitlines():
+        for command in shell_commands(page):
+            for line in command.splitlines():
                 match = re.search(r"python -m ((?:msbreg_tf|tools)\.\w+)\s?(.*)", line)
                 if match:
                     found.append((page.name, match[1], match[2].removesuffix("&").strip()))
@@ -69,6 +59,38 @@ def test_every_tool_exists_and_every_tool_is_known():
     assert {f"tools.{name}" for name in tools - {"__init__"}} == COMMANDS.keys() - {
         "msbreg_tf.train"
     }
+
+
+def test_a_command_is_as_many_lines_as_the_shell_needs(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```sh\n# a note\nmake it\npython -m tools.x \\\n    --y\nfor i in 0 1; do\n"
+        "  A='{\n}' b &\ndone; wait\n```\n```python\nno()\n```\n```sh\n#SBATCH -N 1\nsrun c\n```\n"
+    )
+    assert shell_commands(page) == [
+        "make it",
+        "python -m tools.x      --y",
+        "for i in 0 1; do\n  A='{\n}' b &\ndone; wait",
+        "#SBATCH -N 1\nsrun c",
+    ]
+
+
+def test_every_row_belongs_to_a_table_and_has_its_columns():
+    for page in PAGES:
+        prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+        for table in re.findall(r"(?:^\|.*\n)+", prose, re.M):
+            rows = table.splitlines()
+            assert len(rows) > 2, f"{page.name}: {rows[0]}"
+            assert re.fullmatch(r"\|(:?-+:?\|)+", rows[1]), f"{page.name}: {rows[0]}"
+            assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1, rows[0]
+
+
+def test_every_room_is_described_once():
+    (tree,) = re.findall(
+        r"^```\n(msbreg_tf/\n.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(), re.M | re.S
+    )
+    rooms = [path.parent.name for path in (ROOT / "msbreg_tf").glob("*/__init__.py")]
+    assert sorted(re.findall(r"^  (\w+)/ ", tree, re.M)) == sorted(rooms)
 
 
 def test_every_link_to_a_file_leads_somewhere():
