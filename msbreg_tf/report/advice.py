@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable
 from typing import NamedTuple, Optional
 
+from msbreg_tf.errors import as_typed
 from msbreg_tf.report.run_files import RunFiles
 from msbreg_tf.report.series import Series, relative_fall
 from msbreg_tf.run.config import Config
@@ -52,7 +53,7 @@ class Advice(NamedTuple):
 def advise(facts: Facts, count: int = 3) -> list[Advice]:
     """The first `count` rules that apply, the most urgent first."""
     found = [advice for rule in RULES if (advice := rule(facts)) is not None]
-    return found[:count]
+    return [each._replace(command=as_typed(each.command)) for each in found[:count]]
 
 
 def train_command(facts: Facts, name: Optional[str], **changes) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from msbreg_tf.errors import as_typed
 from msbreg_tf.report.charts import Table
 from msbreg_tf.report.run_files import RunFiles
 from msbreg_tf.run.config import Config
@@ -76,7 +77,7 @@ def missing_parts(runs: Sequence[RunFiles]) -> dict[str, str]:
             f"Not fine-tuned: python -m tools.finetune --saved_model={export} --workdir=NEW "
             "--results=FILE shows what few labels give."
         )
-    return missing
+    return {section: as_typed(line) for section, line in missing.items()}
 
 
 def shown(value: Any) -> str:
