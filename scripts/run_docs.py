@@ -24,6 +24,7 @@ import subprocess
 import sys
 import time
 import venv
+import zlib
 from typing import NamedTuple, Optional
 
 from scripts import doc_commands, run_docs_rules
@@ -47,13 +48,14 @@ class Reader:
 
     def __init__(self, folder: pathlib.Path, torch_python: Optional[str], include: str):
         self.folder, self.clone = folder, folder / "clone"
+        self.env = folder / f"env-{zlib.crc32(sys.prefix.encode()):08x}"  # one for each Python
         self.torch_python = torch_python and os.path.abspath(torch_python)
         self.include = include
         self.services: list[subprocess.Popen] = []
         self.environment = {
             **{k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "TF_CONFIG")},
             "HOME": str(folder / "home"),
-            "PATH": f"{folder / 'env' / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{self.env / 'bin'}{os.pathsep}{os.environ['PATH']}",
         }
 
     def prepare(self) -> None:
@@ -72,17 +74,18 @@ class Reader:
 
     def _make_environment(self) -> None:
         """An environment that has what this Python has, in which `pip install` changes nothing."""
-        shutil.rmtree(self.folder / "env", ignore_errors=True)
-        venv.create(self.folder / "env", with_pip=True)
-        (packages,) = (self.folder / "env").glob("lib/python*/site-packages")
+        if (self.env / "ready").exists():
+            return
+        venv.create(self.env, with_pip=True, clear=True)
+        (packages,) = self.env.glob("lib/python*/site-packages")
         (packages / "reader.pth").write_text("\n".join(site.getsitepackages()) + "\n")
         for name in ("tensorboard", "ruff"):  # programs of packages that are seen through that file
             program = pathlib.Path(sys.executable).parent / name
             if program.exists():
-                (self.folder / "env" / "bin" / name).symlink_to(program)
-        (self.folder / "env" / "ready").touch()  # for make
+                (self.env / "bin" / name).symlink_to(program)
+        (self.env / "ready").touch()  # for make, too
         if not (self.clone / ".venv").exists():
-            (self.clone / ".venv").symlink_to(self.folder / "env")
+            (self.clone / ".venv").symlink_to(self.env)
 
     def type(self, page: str, command: str) -> Outcome:
         """Runs one command of a page."""
@@ -117,7 +120,9 @@ class Reader:
 
     def _run(self, page: str, command: str) -> Outcome:
         changed, why = self._changed(page, command)
-        log = self.folder / "logs" / f"{page}-{len(list(self.folder.glob('logs/*'))):03}.txt"
+        log = (
+            self.folder / "logs" / f"{page}-{len(list(self.folder.glob(f'logs/{page}-*'))):03}.txt"
+        )
         log.parent.mkdir(exist_ok=True)
         log.write_text(f"$ {changed}\n")
         service = next((s for s in run_docs_rules.SERVICES if re.search(s.pattern, changed)), None)
@@ -212,7 +217,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=pathlib.Path, required=True)
     parser.add_argument("--torch_python", help="a Python that has torch, torchvision, pycocotools")
-    parser.add_argument("--page", default="", help="only this page, such as README or serving")
+    parser.add_argument("--page", default="", help="only these, such as README,serving")
     parser.add_argument("--include", default="", help="run what matches, whatever NOT_HERE says")
     parser.add_argument("--again", action="store_true", help="run what is recorded as done, too")
     given = parser.parse_args()
@@ -222,7 +227,7 @@ def main() -> None:
     done = {} if given.again or not record.exists() else _read(record)
     counts = collections.Counter()
     for page in PAGES:
-        if given.page in ("", page.stem):
+        if not given.page or page.stem in given.page.split(","):
             for command in doc_commands.shell_commands(page):
                 counts[_one(reader, page.stem, command, done, record)] += 1
             reader.turn_page()
