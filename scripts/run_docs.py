@@ -226,13 +226,18 @@ def main() -> None:
     record = reader.folder / "done.jsonl"
     done = {} if given.again or not record.exists() else _read(record)
     counts = collections.Counter()
-    for page in PAGES:
-        if not given.page or page.stem in given.page.split(","):
-            for command in doc_commands.shell_commands(page):
-                counts[_one(reader, page.stem, command, done, record)] += 1
-            reader.turn_page()
+    for page in _chosen(given.page):
+        for command in doc_commands.shell_commands(page):
+            counts[_one(reader, page.stem, command, done, record)] += 1
+        reader.turn_page()
     print(", ".join(f"{count} {state}" for state, count in counts.items()))
     sys.exit(1 if counts[FAILED] else 0)
+
+
+def _chosen(names: str) -> list[pathlib.Path]:
+    """The pages of these names in their order; without names, all."""
+    by_name = {page.stem: page for page in PAGES}
+    return [by_name[name] for name in names.split(",")] if names else PAGES
 
 
 def _read(record: pathlib.Path) -> dict:

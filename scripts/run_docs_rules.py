@@ -108,6 +108,12 @@ RULES = (
         r"(-m msbreg_tf\.train|msbreg train)(?!.*(imagenet\.cfg|resnet50|quickstart)).*",
     ),
     Rule(
+        r"$",
+        " --encoder_width=8 --image_size=32",
+        "a small network",
+        r"-m msbreg_tf\.train.*(folder|cifar10|stl10)\.cfg(?!.*(init_from|/mine|/large|resnet50))",
+    ),
+    Rule(
         r"( &\ndone; wait|$)",
         rf" --split=test --batch_size=250 {_SMALL}\1",
         _SHORT,
@@ -178,8 +184,10 @@ RULES = (
 SUPPLIES = (
     Supply(
         r"runs/imagenet/export",
-        "python -m msbreg_tf.train --flagfile=flags/imagenet.cfg --workdir=runs/imagenet",
-        "a run of the recipe",
+        'mkdir -p runs/imagenet/export && python -c "from msbreg_tf.networks.resnet import'
+        " build_resnet as b; from msbreg_tf.evaluation.exporting import export_encoder as e;"
+        " e(b('resnet50'), 'runs/imagenet/export/1', image_size=64, metadata={})\"",
+        "a ResNet-50 that is not trained, which takes too long",
     ),
     Supply(
         r"runs/large/export",
