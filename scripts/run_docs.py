@@ -13,6 +13,7 @@ of another environment fills gaps. --page=serving runs one page, --again the rec
 import argparse
 import collections
 import importlib.util
+import itertools
 import json
 import os
 import pathlib
@@ -133,34 +134,24 @@ class Reader:
         return Outcome(CHANGED, f"{why}\n    as: {changed}") if why else Outcome(RAN)
 
     def _changed(self, page: str, command: str) -> tuple[str, str]:
-        """The command as it is run, and why it is not the page's own."""
-        whys, changed = [], command
-        for rule in run_docs_rules.RULES:
-            if re.search(rule.only, changed) and re.search(rule.pattern, changed):
-                new = rule.new.replace("{torch}", self.torch_python or "")
-                at_the_end = rule.pattern.endswith(("$", "$)"))
-                changed = re.sub(rule.pattern, new, changed, count=int(at_the_end))
-                whys.append(rule.why)
-        changed = changed.replace("{torch}", self.torch_python or "")
+        """The command as it is run here and now, and why it is not the page's own."""
+        changed, rules = run_docs_rules.changed(command, self.torch_python or "")
+        whys = [rule.why for rule in rules]
         for path in re.findall(r"(\S*?)(runs/[\w-]+/export)/STEP", changed):
             steps = [p.name for p in (self.clone / path[1]).glob("[0-9]*")]
             if steps:
                 changed = changed.replace(f"{path[1]}/STEP", f"{path[1]}/{max(steps, key=int)}")
                 whys.append("STEP is its newest export")
         own = re.search(r"(?:train|detect) .*--workdir=(\S+)", changed)
-        if own and page != "README" and self._was_trained(own[1]):
-            changed = changed.replace(f"--workdir={own[1]}", f"--workdir={self._free(own[1])}")
+        if own and page != "README" and (free := self._free(own[1])) != own[1]:
+            changed = changed.replace(f"--workdir={own[1]}", f"--workdir={free}")
             whys.append("a folder of its own, because the page before has used that name")
         return changed, "; ".join(dict.fromkeys(whys))
 
-    def _was_trained(self, workdir: str) -> bool:
-        return (self.clone / workdir / "run.json").exists()
-
     def _free(self, workdir: str) -> str:
-        number = 2
-        while self._was_trained(f"{workdir}-{number}"):
-            number += 1
-        return f"{workdir}-{number}"
+        """A name like this one that no run has."""
+        names = itertools.chain([workdir], (f"{workdir}-{n}" for n in itertools.count(2)))
+        return next(name for name in names if not (self.clone / name / "run.json").exists())
 
     def _spawn(self, command: str, log: pathlib.Path) -> subprocess.Popen:
         with log.open("a") as file:

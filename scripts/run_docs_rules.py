@@ -3,6 +3,7 @@
 Patterns are regular expressions that are searched for in a command.
 """
 
+import re
 from typing import NamedTuple
 
 
@@ -62,15 +63,12 @@ _LABELLED = "--dataset=folder --data_dir=~/labelled --train_split=train --test_s
 # Applied from the first to the last.
 RULES = (
     # Places
-    Rule(r"/data/pictures|\bPATH/TO/IMAGES", "~/pictures", "a folder of 12 sample images"),
+    Rule(r"/data/pictures", "~/pictures", "a folder of 12 sample images"),
     Rule(r"\bDIR\b", "~/labelled", "a folder of sample images by class"),
     Rule(r"/shared/", "~/shared/", "a folder of this user"),
-    Rule(r"/data/", "~/", "a folder of this user"),
     Rule(r"/exports/STEP", "runs/quickstart/export/228", "an export that is there"),
     Rule(r"\bHOST\b", "localhost", "this machine"),
-    Rule(
-        r"--python=PATH|--torch_python=\w+", "--torch_python={torch}", "the Python that has torch"
-    ),
+    Rule(r"--torch_python=PATH", "--torch_python={torch}", "the Python that has torch"),
     # Services
     Rule(
         r"^docker run .*tensorflow/serving.*",
@@ -217,3 +215,14 @@ SERVICES = (
     Service(r"tools\.data_service --role=dispatcher", r"--data_service=", stays=True),
     Service(r"tools\.data_service --role=worker", r"\S", stays=True),
 )
+
+
+def changed(command: str, torch_python: str) -> tuple[str, list[Rule]]:
+    """A command after all rules that apply to it, and these rules."""
+    applied = []
+    for rule in RULES:
+        if re.search(rule.only, command) and re.search(rule.pattern, command):
+            once = rule.pattern.endswith(("$", "$)"))
+            command = re.sub(rule.pattern, rule.new, command, count=int(once))
+            applied.append(rule)
+    return command.replace("{torch}", torch_python), applied

@@ -19,7 +19,9 @@ from msbreg_tf.evaluation.exporting import export_encoder
 from msbreg_tf.networks.resnet import build_resnet
 from msbreg_tf.run import pretraining
 from msbreg_tf.settings import flagged
+from scripts import run_docs_rules
 from scripts.doc_commands import PAGES, ROOT, blocks, shell_commands
+from scripts.run_docs import PAGES as READ
 from tests.commands import COMMANDS
 
 
@@ -73,6 +75,30 @@ def test_a_command_is_as_many_lines_as_the_shell_needs(tmp_path):
         "for i in 0 1; do\n  A='{\n}' b &\ndone; wait",
         "#SBATCH -N 1\nsrun c",
     ]
+
+
+def read_by_its_tool(line):
+    """Lets the tool that a line starts read its flags; returns whether it starts one."""
+    match = re.search(r"python -m ((?:msbreg_tf|tools)\.\w+)\s?(.*)", line)
+    if match:
+        module, arguments = match[1], re.sub(r" (&|\|\| exit).*$", "", match[2])
+        cli.read_flags(COMMANDS[module], [module, *shlex.split(arguments, comments=True)])
+    return bool(match)
+
+
+def test_what_the_reader_of_the_pages_runs_in_place_of_a_command_is_one(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    used, known = set(), 0
+    shown = [command for page in READ for command in shell_commands(page)]
+    for command in [*shown, *(supply.command for supply in run_docs_rules.SUPPLIES)]:
+        changed, rules = run_docs_rules.changed(command, "python3")
+        used.update(rules)
+        known += sum(map(read_by_its_tool, changed.splitlines()))
+        assert not re.search(r"\b(HOST|DIR|PATH)\b|=/data|=/shared|=/exports", changed), changed
+    assert known > 70
+    assert [rule for rule in run_docs_rules.RULES if rule not in used] == []
+    for pattern, *_ in (*run_docs_rules.NOT_HERE, *run_docs_rules.NEEDS):
+        assert any(re.search(pattern, command) for command in shown), pattern
 
 
 def test_every_row_belongs_to_a_table_and_has_its_columns():
