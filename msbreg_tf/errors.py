@@ -3,6 +3,8 @@
 Bad input is a `ValueError` raised before the first step. These are for what happens later.
 """
 
+import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -12,6 +14,16 @@ EXIT_PREEMPTED = 42
 EXIT_INTERRUPTED = 130
 
 _NAMED = 20  # names in a note
+# Tools whose subcommand of `msbreg` has another name.
+SUBCOMMANDS_OF_TOOLS = {
+    "preview_views": "views",
+    "knn_eval": "knn",
+    "linear_eval": "linear",
+    "svm_eval": "svm",
+    "data_service": "data-service",
+}
+# In a checkout tools/ lies beside the package, when installed inside of it.
+_IS_INSTALLED = os.path.isdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "tools"))
 
 
 class RunFailedError(RuntimeError):
@@ -24,6 +36,23 @@ class NoLabelsError(ValueError):
 
 class PreemptedError(RuntimeError):
     """The run was asked to stop (SIGTERM, SIGINT), has saved its state, and can be continued."""
+
+
+def as_typed(text: str, installed: bool = _IS_INSTALLED) -> str:
+    """The commands in a text, as its reader has to type them.
+
+    `python -m tools.x` and `flags/` are there in a checkout only, and `msbreg` and the package's
+    name, which pip does not find anywhere else, where it is installed only.
+    """
+    if not installed:
+        return re.sub(r"'msbreg-tf(\[[\w,]+\])'", r"'.\1'", text)
+    text = re.sub(r"python -m (?:tools|msbreg_tf)\.(\w+)", _subcommand, text)
+    text = re.sub(r"--flagfile=flags/(?:eval/|tables/)?(\w+)\.cfg", r"--recipe=\1", text)
+    return re.sub(r"'\.(\[[\w,]+\])'", r"'msbreg-tf\1'", text)
+
+
+def _subcommand(match: re.Match) -> str:
+    return f"msbreg {SUBCOMMANDS_OF_TOOLS.get(match[1], match[1])}"
 
 
 def root_cause(error: BaseException) -> str:
@@ -51,7 +80,7 @@ def note(text: str) -> None:
     """Says something that ends nothing; a progress bar stays whole."""
     from tqdm import tqdm  # late: it takes longer than all the rest here
 
-    tqdm.write(f"note: {text}", file=sys.stderr)
+    tqdm.write(f"note: {as_typed(text)}", file=sys.stderr)
     sys.stderr.flush()
 
 

@@ -912,6 +912,20 @@ MISTAKES = (
         'whole = spent["cpu"]',
         f"{RACE}test_table.py::test_views_count_for_everyone_and_stand_apart",
     ),
+    Mistake(
+        "an installed package speaks of tools/ and flags/",
+        "msbreg_tf/errors.py",
+        "    if not installed:\n",
+        "    if not installed or text:\n",
+        "tests/test_errors.py::test_commands_are_those_of_a_checkout_or_of_the_installed_package",
+    ),
+    Mistake(
+        "a missing library of NVIDIA's driver is to come by pip",
+        "msbreg_tf/run/doctor/gpu.py",
+        "    if _OF_DRIVER in facts.missing:\n",
+        "    if not facts.missing:\n",
+        "tests/run/doctor/test_gpu.py::test_the_drivers_own_library_does_not_come_by_pip",
+    ),
 )
 
 

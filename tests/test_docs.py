@@ -3,7 +3,6 @@
 import glob
 import importlib.util
 import os
-import pathlib
 import re
 import shlex
 import subprocess
@@ -21,25 +20,18 @@ from msbreg_tf.evaluation.exporting import export_encoder
 from msbreg_tf.networks.resnet import build_resnet
 from msbreg_tf.run import pretraining
 from msbreg_tf.settings import flagged
+from scripts import run_docs_rules
+from scripts.doc_commands import PAGES, ROOT, blocks, shell_commands
+from scripts.run_docs import PAGES as READ
 from tests.commands import COMMANDS
-
-ROOT = pathlib.Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
-PAGES += [ROOT / "METHOD.md", ROOT / "RESULTS.md", ROOT / "tools" / "serve" / "README.md"]
-
-
-def blocks(page, *languages):
-    """The fenced blocks of a page in these languages."""
-    text = page.read_text()
-    return re.findall(rf"^```(?:{'|'.join(languages)})\n(.*?)^```", text, re.M | re.S)
 
 
 def commands():
-    """(page, command line) of everything that starts an entry point, also in loops and scripts."""
+    """(page, module, arguments) of all that starts an entry point, also in loops and scripts."""
     found = []
     for page in PAGES:
-        for block in blocks(page, "sh", "bash"):
-            for line in block.replace("\\\n", " ").splitlines():
+        for command in shell_commands(page):
+            for line in command.splitlines():
                 match = re.search(r"python -m ((?:msbreg_tf|tools)\.\w+)\s?(.*)", line)
                 if match:
                     found.append((page.name, match[1], match[2].removesuffix("&").strip()))
@@ -70,6 +62,62 @@ def test_every_tool_exists_and_every_tool_is_known():
     assert {f"tools.{name}" for name in tools - {"__init__"}} == COMMANDS.keys() - {
         "msbreg_tf.train"
     }
+
+
+def test_a_command_is_as_many_lines_as_the_shell_needs(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```sh\n# a note\nmake it\npython -m tools.x \\\n    --y\nfor i in 0 1; do\n"
+        "  A='{\n}' b &\ndone; wait\n```\n```python\nno()\n```\n```sh\n#SBATCH -N 1\nsrun c\n```\n"
+    )
+    assert shell_commands(page) == [
+        "make it",
+        "python -m tools.x      --y",
+        "for i in 0 1; do\n  A='{\n}' b &\ndone; wait",
+        "#SBATCH -N 1\nsrun c",
+    ]
+
+
+def read_by_its_tool(line):
+    """Lets the tool that a line starts read its flags; returns whether it starts one."""
+    match = re.search(r"python -m ((?:msbreg_tf|tools)\.\w+)\s?(.*)", line)
+    if match:
+        module, arguments = match[1], re.sub(r" (&|\|\| exit).*$", "", match[2])
+        cli.read_flags(COMMANDS[module], [module, *shlex.split(arguments, comments=True)])
+    return bool(match)
+
+
+def test_what_the_reader_of_the_pages_runs_in_place_of_a_command_is_one(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    used, known = set(), 0
+    shown = [command for page in READ for command in shell_commands(page)]
+    for command in [*shown, *(supply.command for supply in run_docs_rules.SUPPLIES)]:
+        changed, rules = run_docs_rules.changed(command, "python3")
+        used.update(rules)
+        known += sum(map(read_by_its_tool, changed.splitlines()))
+        assert not re.search(r"\b(HOST|DIR|PATH)\b|=/data|=/shared|=/exports", changed), changed
+    assert known > 70
+    assert [rule for rule in run_docs_rules.RULES if rule not in used] == []
+    for pattern, *_ in (*run_docs_rules.NOT_HERE, *run_docs_rules.NEEDS):
+        assert any(re.search(pattern, command) for command in shown), pattern
+
+
+def test_every_row_belongs_to_a_table_and_has_its_columns():
+    for page in PAGES:
+        prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+        for table in re.findall(r"(?:^\|.*\n)+", prose, re.M):
+            rows = table.splitlines()
+            assert len(rows) > 2, f"{page.name}: {rows[0]}"
+            assert re.fullmatch(r"\|(:?-+:?\|)+", rows[1]), f"{page.name}: {rows[0]}"
+            assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1, rows[0]
+
+
+def test_every_room_is_described_once():
+    (tree,) = re.findall(
+        r"^```\n(msbreg_tf/\n.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(), re.M | re.S
+    )
+    rooms = [path.parent.name for path in (ROOT / "msbreg_tf").glob("*/__init__.py")]
+    assert sorted(re.findall(r"^  (\w+)/ ", tree, re.M)) == sorted(rooms)
 
 
 def test_every_link_to_a_file_leads_somewhere():

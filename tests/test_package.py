@@ -60,7 +60,8 @@ def test_it_trains_and_evaluates_on_the_shipped_sample(installed):
     quick += ("--workdir=runs/first",)
     done = installed("msbreg", "train", "--recipe=quickstart", *quick)
     assert done.returncode == 0, done.stderr
-    (export,) = re.findall(r"(runs/first/export/\d+)", done.stdout)[:1]
+    (export,) = re.findall(r"msbreg geometry --saved_model=(runs/first/export/\d+)", done.stdout)
+    assert "python -m" not in done.stdout
     done = installed("msbreg", "knn", f"--saved_model={export}", "--k=5")
     assert done.returncode == 0, done.stderr
     assert "k-NN on sample test: 1,000 images" in done.stdout

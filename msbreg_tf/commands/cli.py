@@ -22,6 +22,7 @@ from msbreg_tf.errors import (
     EXIT_RUN_FAILED,
     PreemptedError,
     RunFailedError,
+    as_typed,
     root_cause,
 )
 from msbreg_tf.settings import (
@@ -216,7 +217,7 @@ def _with_dashes(message: str, names: Sequence[str]) -> str:
 
 
 def _fail(error, code: int) -> None:
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {as_typed(str(error))}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -236,4 +237,4 @@ def help_text(command: Command, docstring: str) -> str:
         "--recipe=NAME reads the flags of a shipped recipe; flags after it override them.",
         "--flagfile=PATH does so with any file.",
     ]
-    return "\n".join(lines)
+    return as_typed("\n".join(lines))

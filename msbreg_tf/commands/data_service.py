@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from msbreg_tf.commands.cli import Command
 from msbreg_tf.data.settings import check_service_address
-from msbreg_tf.errors import RunFailedError, note, one_line
+from msbreg_tf.errors import RunFailedError, as_typed, note, one_line
 from msbreg_tf.settings import Settings, setting
 
 # The dispatcher learns of a worker that died after this many milliseconds of silence.
@@ -123,7 +123,8 @@ def _start_dispatcher(settings: DataServiceSettings) -> Any:
     server = _started(settings, service.DispatchServer, config, port)
     address = f"grpc://{settings.host or _host_name()}:{urlsplit(server.target).port}"
     print(f"Dispatcher at {address}")
-    print(f"  workers:   python -m tools.data_service --role=worker --dispatcher={address}")
+    worker = as_typed(f"python -m tools.data_service --role=worker --dispatcher={address}")
+    print(f"  workers:   {worker}")
     print(f"  training:  --data_service={address}", flush=True)
     return server
 

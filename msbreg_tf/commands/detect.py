@@ -69,19 +69,23 @@ def _python(given: Optional[str]) -> str:
         given = _ENVIRONMENT
     path = os.path.expanduser(given)
     if not os.access(path, os.X_OK) or os.path.isdir(path):
+        needed = os.path.normpath(os.path.join(_folder(), "requirements.txt"))
         raise ValueError(
-            f"--python={given}: no such program. `make detect` makes .venv-detect, which has what "
-            "the engine needs; or give the Python of an environment with detection/requirements.txt"
-            "."
+            f"--python={given}: no such program. `make detect` makes .venv-detect in a checkout, "
+            "which has what the engine needs; or give the Python of an environment of its own, in "
+            f"which `pip install -r {needed}` was run."
         )
     return path
 
 
+def _folder() -> str:
+    return next(folder for folder in _FOLDERS if os.path.isdir(folder))
+
+
 def _run_engine(python: str, parts: tuple[Settings, ...]) -> int:
     """Runs the engine to its end, to which it brings signals; returns its exit code."""
-    folder = next(folder for folder in _FOLDERS if os.path.isdir(folder))
     job = {"package": _PACKAGE, "settings": [part.values() for part in parts]}
-    arguments = [python, os.path.join(folder, "run.py"), json.dumps(job)]
+    arguments = [python, os.path.join(_folder(), "run.py"), json.dumps(job)]
     with subprocess.Popen(arguments) as process:
 
         def forward(number, frame):

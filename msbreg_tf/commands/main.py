@@ -2,14 +2,13 @@
 
 import difflib
 import importlib
-import re
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
 import msbreg_tf
 from msbreg_tf.commands import cli
-from msbreg_tf.errors import EXIT_BAD_INPUT
+from msbreg_tf.errors import EXIT_BAD_INPUT, as_typed
 
 
 class Subcommand(NamedTuple):
@@ -107,10 +106,7 @@ def command_of(name: str) -> cli.Command:
 
 def doc_of(name: str) -> str:
     """The tool's docstring, with the commands that it shows spelled as `msbreg` takes them."""
-    text = _tool(SUBCOMMANDS[name]).__doc__ or ""
-    for other, sub in SUBCOMMANDS.items():
-        text = re.sub(rf"python -m (tools|msbreg_tf)\.{sub.tool}\b", f"msbreg {other}", text)
-    return re.sub(r"--flagfile=flags/(?:eval/|tables/)?(\w+)\.cfg", r"--recipe=\1", text)
+    return as_typed(_tool(SUBCOMMANDS[name]).__doc__ or "", installed=True)
 
 
 def _tool(sub: Subcommand):

@@ -148,7 +148,7 @@ def _duplicates(own: NeighboursSettings, folder: _Folder) -> None:
     lines += [(f"{p.similarity:.4f}", folder.names[p.first], folder.names[p.second]) for p in pairs]
     text = io.StringIO(newline="")
     csv.writer(text).writerows(lines)
-    found = f"{len(pairs):,} pairs of at least {own.duplicates:g}"
+    found = f"{len(pairs):,} pair{'s' * (len(pairs) != 1)} of at least {own.duplicates:g}"
     if not own.output:
         print(text.getvalue().replace("\r\n", "\n"), end="")
         return

@@ -3,6 +3,7 @@
 import os
 from typing import Optional
 
+from msbreg_tf.files.exports import hint
 from msbreg_tf.files.tensors.table import check_file, format_of
 
 _OF_FILES = ("folder", "imagenet100")  # data sets that are a folder of their user's
@@ -38,7 +39,7 @@ def check_export(saved_model: Optional[str], flag: str = "saved_model") -> None:
             "export/<step>."
         )
     if not os.path.isdir(path):
-        raise ValueError(f"--{flag}={saved_model}: no such folder. Give a run's export/<step>.")
+        raise ValueError(f"--{flag}={saved_model}: no such folder. {hint(saved_model)}")
 
 
 def check_start(path: str, flag: str) -> None:

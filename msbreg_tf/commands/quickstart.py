@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from msbreg_tf.commands.cli import Command
-from msbreg_tf.errors import note
+from msbreg_tf.errors import as_typed, note
 from msbreg_tf.files.workdir import checked_path
 from msbreg_tf.run.config import PARTS, Config
 from msbreg_tf.settings import Settings
@@ -24,8 +24,10 @@ def _run(*parts: Settings) -> None:
     print(table(rows))
     _report(config)
     print(
-        "\nNext: python -m msbreg_tf.train --flagfile=flags/folder.cfg --data_dir=PATH "
-        "--workdir=runs/mine"
+        as_typed(
+            "\nNext: python -m msbreg_tf.train --flagfile=flags/folder.cfg --data_dir=PATH "
+            "--workdir=runs/mine"
+        )
     )
 
 

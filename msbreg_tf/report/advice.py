@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple, Optional
 
+from msbreg_tf.errors import as_typed
 from msbreg_tf.report import invocations
 from msbreg_tf.report.curves import words_of
 from msbreg_tf.report.run_files import RunFiles
@@ -53,7 +54,7 @@ class Advice(NamedTuple):
 def advise(facts: Facts, count: int = 3) -> list[Advice]:
     """The first `count` rules that apply, the most urgent first."""
     found = [advice for rule in RULES if (advice := rule(facts)) is not None]
-    return found[:count]
+    return [each._replace(command=as_typed(each.command)) for each in found[:count]]
 
 
 def _collapsed(facts: Facts) -> Optional[Advice]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from msbreg_tf.errors import as_typed
 from msbreg_tf.report import invocations
 from msbreg_tf.report.charts import Table
 from msbreg_tf.report.run_files import RunFiles
@@ -85,7 +86,7 @@ def missing_parts(runs: Sequence[RunFiles], data_dir: Optional[str] = None) -> d
         missing["spectrum"] = "The spectrum of the exported features comes with the export."
     if all(result["protocol"]["name"] != "finetune" for each in runs for result in each.results):
         missing["finetune"] = f"Not fine-tuned: `{fine_tuning}` shows what few labels give."
-    return missing
+    return {section: as_typed(line) for section, line in missing.items()}
 
 
 def shown(value: Any) -> str:

@@ -3,6 +3,7 @@
 import os
 import shlex
 
+from msbreg_tf.errors import as_typed
 from msbreg_tf.files.metrics_file import MetricsFile
 from msbreg_tf.run.config import Config
 
@@ -34,8 +35,9 @@ def next_commands(config: Config, export: str) -> list[str]:
     if data.data_dir:
         dataset += f" --data_dir={shlex.quote(data.data_dir)}"
     folder = shlex.quote(data.data_dir) if data.dataset == "folder" else "FOLDER"
-    return [
+    lines = [
         "Next:",
         f"  python -m tools.geometry {saved_model}{dataset}   # did it learn? without labels",
         f"  python -m tools.embed {saved_model} --data_dir={folder} --output=embeddings.npz",
     ]
+    return [as_typed(line) for line in lines]

@@ -178,5 +178,5 @@ def test_the_picture(tmp_path):
 def test_without_matplotlib_there_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     said = draw_accuracies(str(tmp_path / "a.png"), {}, "owls")
-    assert said == "No picture: matplotlib is not installed; pip install 'msbreg-tf[report]'."
+    assert said == "No picture: matplotlib is not installed; pip install '.[report]'."
     assert json.dumps(list(tmp_path.iterdir())) == "[]"

@@ -74,7 +74,7 @@ def test_a_second_question_reads_the_features_from_the_cache(find, monkeypatch):
 def test_near_duplicates_as_csv(setting, find):
     root = setting[2]
     output = root / "twins.csv"
-    assert "1 pairs of at least 0.999 among 17 images" in find(duplicates=0.999, output=str(output))
+    assert "1 pair of at least 0.999 among 17 images" in find(duplicates=0.999, output=str(output))
     with open(output, newline="") as file:
         assert list(csv.reader(file)) == [
             ["similarity", "first", "second"],

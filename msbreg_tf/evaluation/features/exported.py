@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from msbreg_tf.errors import note, one_line
+from msbreg_tf.files.exports import hint
 
 SIGNATURE = "serving_default"
 _CONTRACT = "image float32 [B, H, W, 3] → embedding float32 [B, F]"
@@ -89,9 +90,9 @@ def load_encoder(path: str, flag: str = "saved_model") -> ExportedEncoder:
     """
     folder = os.path.abspath(os.path.expanduser(path))
     if not os.path.isdir(folder):
-        raise ValueError(f"--{flag}={path}: no such folder. Give a run's export/<step>.")
+        raise ValueError(f"--{flag}={path}: no such folder. {hint(path)}")
     if not os.path.exists(os.path.join(folder, "saved_model.pb")):
-        raise ValueError(f"--{flag}={path}: no saved_model.pb in it. {_hint(folder)}")
+        raise ValueError(f"--{flag}={path}: no saved_model.pb in it. {hint(path)}")
     metadata = _metadata(folder)
     try:
         loaded = tf.saved_model.load(folder)
@@ -168,14 +169,3 @@ def _metadata(folder: str) -> dict[str, Any]:
     if not isinstance(metadata, dict):
         raise ValueError(f"{path}: expected a JSON object. Remove it.")
     return metadata
-
-
-def _hint(folder: str) -> str:
-    inside = [
-        parent
-        for parent, _, files in os.walk(folder)
-        if "saved_model.pb" in files and not os.path.basename(parent).startswith(".")
-    ]
-    if inside:
-        return f"Did you mean {max(inside, key=os.path.getmtime)}?"
-    return "Give a run's export/<step>."

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Optional
 
+from msbreg_tf.errors import as_typed
 from msbreg_tf.files.whole import write_whole
 
 
@@ -23,7 +24,7 @@ def draw_accuracies(
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        return "No picture: matplotlib is not installed; pip install 'msbreg-tf[report]'."
+        return as_typed("No picture: matplotlib is not installed; pip install 'msbreg-tf[report]'.")
     figure = Figure(figsize=(6, 4), layout="constrained")  # without pyplot: no window, no state
     axes = figure.subplots()
     for name, points in curves.items():

@@ -3,6 +3,7 @@
 import os
 from typing import NamedTuple, Optional
 
+from msbreg_tf.errors import as_typed
 from msbreg_tf.run.config import Config
 
 OK, ATTENTION, FAILURE = "ok", "attention", "failure"
@@ -43,7 +44,7 @@ class Finding(NamedTuple):
     def line(self) -> str:
         """The finding as one line."""
         text = " ".join(f"{self.found} {self.remedy}".split())
-        return f"{self.state:<9}  {self.name}: {text}"
+        return as_typed(f"{self.state:<9}  {self.name}: {text}")
 
 
 def size(count: float) -> str:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Optional
 from msbreg_tf.run.doctor.finding import ATTENTION, OK, Finding, Subject
 
 _DRIVER_FILE = "/proc/driver/nvidia/version"
+_OF_DRIVER = "libcuda.so.1"
 _FIRST_DRIVER = 525  # the oldest that runs programs of CUDA 12
 _INSTALL = "Install them: pip install '.[gpu]' (docs/gpu.md)."
 
@@ -111,7 +112,20 @@ def _reasons(facts: Facts) -> list[tuple[str, str]]:
         reasons.append((reason, f"Install driver {_FIRST_DRIVER} or newer."))
     if not facts.build.get("is_cuda_build"):
         return [*reasons, ("this TensorFlow was built without CUDA", _INSTALL)]
-    absent = [name for name in facts.missing if name not in facts.in_wheels]
+    return [*reasons, *_about_libraries(facts)]
+
+
+def _about_libraries(facts: Facts) -> list[tuple[str, str]]:
+    """The reasons that are libraries which the loader doesn't find, by whom they come."""
+    reasons = []
+    if _OF_DRIVER in facts.missing:
+        remedy = (
+            "It comes with the driver and not by pip: install the driver's compute part "
+            "(libcuda1, libnvidia-compute); start a container with --gpus=all and "
+            "NVIDIA_DRIVER_CAPABILITIES=compute,utility."
+        )
+        reasons.append((f"the driver's own library, {_OF_DRIVER}, is not found", remedy))
+    absent = [n for n in facts.missing if n not in facts.in_wheels and n != _OF_DRIVER]
     if absent:
         reasons.append((f"libraries that it needs are missing: {', '.join(absent)}", _INSTALL))
     if facts.in_wheels:
@@ -178,7 +192,7 @@ def needed_libraries(build: Mapping[str, Any]) -> list[str]:
     if not build.get("is_cuda_build") or not cuda.startswith("12"):
         return []
     return [
-        *("libcuda.so.1", "libcudart.so.12", "libcublas.so.12", "libcublasLt.so.12"),
+        *(_OF_DRIVER, "libcudart.so.12", "libcublas.so.12", "libcublasLt.so.12"),
         *("libcufft.so.11", "libcusolver.so.11", "libcusparse.so.12"),
         f"libcudnn.so.{cudnn.split('.')[0]}",
     ]
@@ -200,7 +214,7 @@ def driver_version() -> Optional[str]:
             match = re.search(r"Kernel Module\D*(\d+[.\d]*)", file.read())
         return match[1] if match else "of unknown version"
     except OSError:  # not Linux, none, or WSL
-        is_there = shutil.which("nvidia-smi") or can_load("libcuda.so.1")
+        is_there = shutil.which("nvidia-smi") or can_load(_OF_DRIVER)
         return "of unknown version" if is_there else None
 
 

@@ -66,6 +66,15 @@ def test_a_library_that_is_missing_is_named_and_no_other(machine):
     assert "pip install '.[gpu]'" in finding.remedy
 
 
+def test_the_drivers_own_library_does_not_come_by_pip(machine):
+    driver, *others = needed()
+    machine("535.104.05", *others)
+    finding = gpu.devices(None)
+    assert finding.found.endswith(f": the driver's own library, {driver}, is not found.")
+    assert "--gpus=all" in finding.remedy
+    assert "pip install" not in finding.remedy
+
+
 def test_a_library_in_pythons_own_packages(machine, tmp_path, monkeypatch):
     *others, cudnn = needed()
     machine("535.104.05", *others)

@@ -140,7 +140,7 @@ def test_pictures_are_drawn_or_the_extra_is_named(tmp_path, monkeypatch, capsys)
     bars = sweep_table(points, {p.name: [line(p.name, 5.0)] for p in points}, paper_table=3)
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     assert not picture.draw(bars, path)
-    assert "pip install 'msbreg-tf[report]'" in capsys.readouterr().err
+    assert "pip install '.[report]'" in capsys.readouterr().err
     monkeypatch.undo()
     pytest.importorskip("matplotlib")
     for table in (bars, table_5()):
