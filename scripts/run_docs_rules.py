@@ -109,7 +109,8 @@ RULES = (
         r"$",
         " --encoder_width=8 --image_size=32",
         "a small network",
-        r"-m msbreg_tf\.train.*(folder|cifar10|stl10)\.cfg(?!.*(init_from|/mine|/large|resnet50))",
+        r"(-m msbreg_tf\.train|msbreg train).*(folder|cifar10|stl10)(\.cfg)? "
+        r"(?!.*(init_from|/mine|/large|resnet50))",
     ),
     Rule(
         r"( &\ndone; wait|$)",
