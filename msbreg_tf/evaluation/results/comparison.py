@@ -84,10 +84,11 @@ def compare(
         )
     unlike = set().union(*(column.differing for column in columns))
     # A protocol may lack what another one leaves open (None), which is not unlike either.
+    protocols = [column.protocol for column in columns]
     common = {
         name: value
-        for name, value in columns[0].protocol.items()
-        if name not in unlike and all(name in column.protocol for column in columns)
+        for name, value in (protocols[0] if protocols else {}).items()
+        if name not in unlike and all(name in protocol for protocol in protocols)
     }
     return Comparison(columns, ours + printed, common, notes)
 
