@@ -40,6 +40,7 @@ NOT_HERE = (
     (r"^make bench", "19 minutes, and the environments of other libraries"),
     (r"^docker build|--gpus=all", "needs Docker, and a GPU for one of them"),
     (r"#SBATCH --nodes", "needs a Slurm cluster with GPUs"),
+    (r"voc07\.cfg", "needs VOC07, which must be downloaded"),
     (r"--engine=slurm", "needs a Slurm cluster; submitit's local executor is tested"),
 )
 
@@ -152,7 +153,9 @@ RULES = (
         "one epoch",
         r"tools\.finetune --compare",
     ),
+    Rule(r"$", " --fractions=0.3,1", "80 labels", r"tools\.finetune --compare(?!.*--fractions?=)"),
     # Detection
+    Rule(r"--classes=cat,dog", "--classes=cat,dog,horse,aeroplane", "what the folder has"),
     Rule(
         r"$",
         " --python={torch} --steps=1 --batch_size=2 --min_sizes=160 --test_size=160 --rois=16"
@@ -161,6 +164,7 @@ RULES = (
         r"tools\.detect",
     ),
     # Many machines
+    Rule(r"tools\.parity$", "tools.parity --cpu_devices=2", "parts of the CPU for GPUs"),
     Rule(
         r'^#SBATCH --array=1-16\n(.*)"\$SLURM_ARRAY_TASK_ID/16"',
         r'for SLURM_ARRAY_TASK_ID in 1 2; do \1"$SLURM_ARRAY_TASK_ID/2" || exit; done',

@@ -106,6 +106,16 @@ def test_an_error_of_one_percent_in_one_entry_is_seen(reference, quantity):
     assert broken(reference, wrong).keys() == {quantity}
 
 
+def test_a_mean_of_cosines_is_compared_on_the_scale_of_a_cosine():
+    """Of which chance may leave next to nothing, where rounding stays as large as it was."""
+    reference = {"brownian": [("step 1", np.asarray(1e-4))]}
+    shifted = [{"brownian": [("step 1", np.asarray(1e-4 + 1e-8))]}]
+    rounded = {2: {"brownian": [("step 1", np.asarray(1e-4 + 2e-7))]}}
+    wrong = {2: {"brownian": [("step 1", np.asarray(1e-4 + 2e-5))]}}
+    assert not comparing.compare(reference, shifted, rounded)[0].broken
+    assert comparing.compare(reference, shifted, wrong)[0].broken == "step 1"
+
+
 def fake(value):
     return {"initial weights": [("w", np.ones(2))], "centroid": [("step 1", np.asarray(value))]}
 

@@ -114,7 +114,7 @@ def test_the_same_labels_from_several_starts(run_command, photos, tmp_path, monk
     assert len(read_results(str(results))) == 12
     with pytest.raises(ValueError, match=r"--classifier_lr: 0\.1 there, 0\.2 now"):
         command(**both, classifier_lr=0.2)
-    with pytest.raises(ValueError, match=r"fraction=0\.01"):
+    with pytest.raises(ValueError, match=r"^--fractions=0\.01: .* Use at least --fractions="):
         command(fractions="0.01", seeds="1")
 
 

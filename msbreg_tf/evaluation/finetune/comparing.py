@@ -72,8 +72,11 @@ def _claim(
     """What all parts have in common; refuses what some of them could not be done with."""
     labels, test_labels = read_labels(train), read_labels(test)
     check_classes(labels, test_labels)
-    for part in settings.parts():
-        class_balanced(labels, part.fraction, part.seed)
+    try:
+        for part in settings.parts():
+            class_balanced(labels, part.fraction, part.seed)
+    except ValueError as error:  # of a flag that a comparison has in the plural
+        raise ValueError(str(error).replace("--fraction=", "--fractions=")) from None
 
     def common(given: FineTuneSettings) -> dict[str, Any]:
         own = {"fraction", "seed"}

@@ -13,6 +13,9 @@ _LARGEST_TOLERANCE = 2e-3  # beyond, the comparison could not see a mistake
 # An entry smaller than this fraction of its quantity's largest may be all rounding: the gradient of
 # a bias before a batch norm is.
 _NEGLIGIBLE = 1 / 32
+# Sizes of quantities whose own values are what chance leaves of a sum of both signs: the Brownian
+# loss is a mean of cosines.
+_SIZES = {"brownian": 1.0}
 
 Record = dict[str, list[tuple[str, np.ndarray]]]  # {quantity: [(name, value)]}
 
@@ -37,16 +40,17 @@ def compare(reference: Record, shifted: Sequence[Record], others: dict[int, Reco
 
     Returns:
       A row for every quantity. A deviation is the largest |a − b| of an entry, divided by the
-      entry's own largest |b| or 1/32 of the quantity's, whichever is larger.
+      entry's own largest |b| or 1/32 of the quantity's, whichever is larger; of the Brownian loss,
+      a mean of cosines, by 1.
     """
     rows = []
     for quantity, entries in reference.items():
-        rounding = max(max(_deviations(record[quantity], entries)) for record in shifted)
+        rounding = max(max(_deviations(quantity, record[quantity], entries)) for record in shifted)
         tolerance = min(max(_MARGIN * rounding, _SMALLEST_TOLERANCE), _LARGEST_TOLERANCE)
         if quantity == "initial weights":
             tolerance = 0.0
         found = {
-            r: _deviations(record[quantity], entries)
+            r: _deviations(quantity, record[quantity], entries)
             for r, record in others.items()
             if r > 1 or quantity != MOVING_VARIANCES
         }
@@ -60,10 +64,11 @@ def compare(reference: Record, shifted: Sequence[Record], others: dict[int, Reco
     return rows
 
 
-def _deviations(entries, expected) -> list[float]:
+def _deviations(quantity: str, entries, expected) -> list[float]:
     """Relative deviations of the entries, each from the expected one of the same name."""
     assert [name for name, _ in entries] == [name for name, _ in expected], "unlike records"
     least = max(_NEGLIGIBLE * max(np.max(np.abs(value)) for _, value in expected), 1e-30)
+    least = max(least, _SIZES.get(quantity, 0.0))
     deviations = []
     for (_, ours), (_, theirs) in zip(entries, expected):
         deviation = np.max(np.abs(ours - theirs)) / max(np.max(np.abs(theirs)), least)
