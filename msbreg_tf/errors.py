@@ -6,7 +6,8 @@ Bad input is a `ValueError` raised before the first step. These are for what hap
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 EXIT_BAD_INPUT = 2
 EXIT_RUN_FAILED = 1
@@ -74,6 +75,21 @@ def one_line(error: BaseException, limit: int = 240) -> str:
         return text
     half = (limit - 1) // 2
     return f"{text[:half]}…{text[-half:]}"
+
+
+def differences(there: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """'name: 1 there, 2 now' of every name whose values differ; what is missing is None."""
+    return [
+        f"{prefix}{name}: {there.get(name)} there, {now.get(name)} now"
+        for name in sorted(there.keys() | now.keys())
+        if there.get(name) != now.get(name)
+    ]
+
+
+def first_of(texts: Sequence[str], count: int) -> str:
+    """The first texts in one line, and how many more there are."""
+    more = [f"and {len(texts) - count} more"] if len(texts) > count else []
+    return "; ".join([*texts[:count], *more])
 
 
 def note(text: str) -> None:

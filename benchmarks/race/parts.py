@@ -20,7 +20,7 @@ from benchmarks.arena import PEERS as PEERS_PYTHON
 from benchmarks.arena import ROOT
 from benchmarks.methods import claim
 from benchmarks.turns import die_with_parent
-from msbreg_tf.errors import RunFailedError
+from msbreg_tf.errors import RunFailedError, differences, first_of
 from msbreg_tf.files.whole import write_text_whole
 
 RESULT, REQUEST, LOG = "result.json", "request.json", "log.txt"
@@ -56,16 +56,10 @@ class Part:
         if found is None:
             return None
         there, now = _flat(found["request"]), _flat(_plain(self.request))
-        differing = [
-            f"{name}: {there.get(name)} there, {now.get(name)} now"
-            for name in sorted(there.keys() | now.keys())
-            if there.get(name) != now.get(name)
-        ]
-        if differing:
-            more = [f"and {len(differing) - _SHOWN} more"] if len(differing) > _SHOWN else []
+        if differing := differences(there, now):
             raise ValueError(
                 f"{self.folder}: it was done with other settings "
-                f"({'; '.join(differing[:_SHOWN] + more)}). Make these equal, remove that folder, "
+                f"({first_of(differing, _SHOWN)}). Make these equal, remove that folder, "
                 "or choose another --workdir, or another --name for other flags of ours."
             )
         return found

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Optional
 
+from msbreg_tf.errors import differences, first_of
 from msbreg_tf.files import lock
 from msbreg_tf.files.whole import WRITING, write_text_whole
 
@@ -198,22 +199,13 @@ class Workdir:
         settings = json.loads(json.dumps(dict(run.defaults))) | {
             name: value for name, value in recorded["settings"].items() if name not in run.free
         }
-        differing = {
-            f"{prefix}{name}": f"{there.get(name)} there, {here.get(name)} now"
-            for prefix, there, here in (
-                ("--", settings, current["settings"]),
-                ("", recorded["facts"], current["facts"]),
-            )
-            for name in sorted(there.keys() | here.keys())
-            if there.get(name) != here.get(name)
-        }
+        differing = differences(settings, current["settings"], "--")
+        differing += differences(recorded["facts"], current["facts"])
         if differing:
-            shown = [f"{name}: {values}" for name, values in list(differing.items())[:_SHOWN]]
-            if len(differing) > _SHOWN:
-                shown.append(f"and {len(differing) - _SHOWN} more")
-            reasons = [text for name, text in run.why.items() if f"--{name}" in differing]
+            named = {text.partition(":")[0] for text in differing}
+            reasons = [text for name, text in run.why.items() if f"--{name}" in named]
             raise ValueError(
-                f"--workdir={self.path} holds another run ({'; '.join(shown)}). "
+                f"--workdir={self.path} holds another run ({first_of(differing, _SHOWN)}). "
                 + " ".join(
                     [*reasons, "Make these equal to continue it, or choose another --workdir."]
                 )

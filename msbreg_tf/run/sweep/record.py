@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
+from msbreg_tf.errors import differences, first_of
 from msbreg_tf.files.lock import Lock
 from msbreg_tf.files.whole import fingerprint_of_json, write_text_whole
 from msbreg_tf.method.equality import canonical
@@ -181,16 +182,10 @@ def _refuse_others(
 
 def _refuse(workdir: str, what: str, there: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     defaults = json.loads(json.dumps(Config().settings()))
-    differing = [
-        f"--{name}: {there.get(name, defaults.get(name))} there, {now.get(name)} now"
-        for name in sorted(there.keys() | now.keys())
-        if there.get(name, defaults.get(name)) != now.get(name, defaults.get(name))
-    ]
-    if differing:
-        more = [f"and {len(differing) - _SHOWN} more"] if len(differing) > _SHOWN else []
+    if differing := differences({**defaults, **there}, {**defaults, **now}, "--"):
         raise ValueError(
             f"--workdir={workdir}: it holds {what} with other settings "
-            f"({'; '.join(differing[:_SHOWN] + more)}). Make these equal, vary them in --grid, or "
+            f"({first_of(differing, _SHOWN)}). Make these equal, vary them in --grid, or "
             "choose another --workdir."
         )
 
