@@ -117,7 +117,7 @@ class Reader:
         return bool(importlib.util.find_spec(needed) or shutil.which(needed))
 
     def _is_there(self, pattern: str) -> bool:
-        return (self.clone / pattern.replace("\\", "")).exists()
+        return any(self.clone.glob(pattern.replace("\\", "") + "*"))
 
     def _run(self, page: str, command: str) -> Outcome:
         changed, why = self._changed(page, command)

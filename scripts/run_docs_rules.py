@@ -17,7 +17,10 @@ class Rule(NamedTuple):
 
 
 class Supply(NamedTuple):
-    """A row of `SUPPLIES`: what the pages take for granted, and how it is made if it is missing."""
+    """A row of `SUPPLIES`: what the pages take for granted, and how it is made if it is missing.
+
+    `path` is its path from the clone, or how that begins.
+    """
 
     path: str
     command: str
@@ -185,6 +188,18 @@ RULES = (
 )
 
 SUPPLIES = (
+    Supply(
+        r"runs/seed",
+        "for i in 0 1; do python -m msbreg_tf.train --flagfile=flags/quickstart.cfg --seed=$i"
+        " --workdir=runs/seed$i &\ndone; wait",
+        "two runs that differ in their seed",
+    ),
+    Supply(
+        r"runs/table5_small",
+        "python -m tools.sweep --flagfile=flags/quickstart.cfg --workdir=runs/table5_small"
+        ' --grid="lambda_s=0,0.004" --seeds=0 --evaluate=knn',
+        "two points for the table's 40",
+    ),
     Supply(
         r"runs/imagenet/export",
         'mkdir -p runs/imagenet/export && python -c "from msbreg_tf.networks.resnet import'

@@ -83,6 +83,7 @@ def read_by_its_tool(line):
     match = re.search(r"python -m ((?:msbreg_tf|tools)\.\w+)\s?(.*)", line)
     if match:
         module, arguments = match[1], re.sub(r" (&|\|\| exit).*$", "", match[2])
+        arguments = arguments.replace("$i", "1")  # of a loop
         cli.read_flags(COMMANDS[module], [module, *shlex.split(arguments, comments=True)])
     return bool(match)
 
