@@ -7,6 +7,7 @@
 - *compute*: the chosen settings, all seeds, the whole budget of passes; and shorter runs of the
   first seed.
 - *seconds*: as many steps as fit into the time of the reference, by what a step took in *compute*.
+  A peer whose runs there took up to a tenth more keeps these: in doubt the peer gets more time.
 """
 
 import dataclasses
@@ -25,6 +26,7 @@ from msbreg_tf.run.sweep import grid
 
 SEARCH_SEED = 1000  # other initial weights than those of any final run
 TRIAL_STEPS, VIEW_STEPS = 8, 40
+_GRACE = 0.1  # of the time of the reference
 _FORMS = [
     {"precision": precision, "channels_last": lasts}
     for precision in ("float32", "bfloat16")
@@ -118,12 +120,10 @@ class Race:
         return self._mean_seconds(REFERENCE) if self.trial(REFERENCE).result() else None
 
     def timed(self, name: str, seconds: float) -> list[Part]:
-        """At equal time: all seeds. None of the reference, whose runs are those of equal compute,
-        nor of one that has diverged."""
-        if name == REFERENCE and not self.own.seconds:
-            return []
+        """At equal time: all seeds. None of one that has diverged, nor of a peer whose runs at
+        equal compute stand for them."""
         taken = self._mean_seconds(name)
-        if taken is None:
+        if taken is None or (name in PEERS and stand(taken, seconds)):
             return []
         length = seconds / taken
         return [self._final("seconds", name, length, seed) for seed in self.own.seeds]
@@ -185,6 +185,11 @@ def _usual(name: str) -> dict[str, Any]:
 def best(found: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> dict[str, Any]:
     """The point with the highest score; of equal ones the first, of none that has one the first."""
     return dict(max(found, key=lambda each: score(each[1]))[0])
+
+
+def stand(taken: float, seconds: float) -> bool:
+    """Whether a peer's runs that took so long are its runs at equal time, too."""
+    return seconds <= taken <= (1 + _GRACE) * seconds
 
 
 def score(result: Mapping[str, Any]) -> float:

@@ -12,7 +12,7 @@ from typing import Any, Optional
 from benchmarks.race.contenders import PEERS, UNTRAINED, point_name
 from benchmarks.race.parts import RESULT, form_name, outcome, read
 from benchmarks.race.settings import REFERENCE
-from benchmarks.race.stages import score
+from benchmarks.race.stages import score, stand
 from msbreg_tf.evaluation.results.text import table as text_table
 from msbreg_tf.run.sweep.table import Spread
 
@@ -48,7 +48,8 @@ class Run:
 def runs_in(workdir: str) -> list[Run]:
     """All finished runs of a folder; ours first, then peers in their order, at last the untrained.
 
-    The reference's runs at equal compute stand at equal time, too, where it has no others.
+    A peer's runs at equal compute stand at equal time, too, where it has no others and they took
+    the reference's time or a little more.
     """
     found = []
     for stage in ("search", *STAGES):
@@ -59,16 +60,32 @@ def runs_in(workdir: str) -> list[Run]:
             request = result["request"]
             name, seed = request["contender"], request["seed"]
             found.append(Run(stage, name, length, seed, request["point"], result))
-    timed = {run.contender for run in found if run.stage == "seconds"}
-    if timed and REFERENCE not in timed:
-        found += [
-            dataclasses.replace(run, stage="seconds")
-            for run in found
-            if run.contender == REFERENCE and run.stage == "compute" and run.length == 1
-        ]
+    found += _standing(found)
     order = [*PEERS, UNTRAINED]
     place = {name: number for number, name in enumerate(order, start=1)}
     return sorted(found, key=lambda run: (place.get(run.contender, 0), run.contender))
+
+
+def _standing(runs: Sequence[Run]) -> list[Run]:
+    """The runs at equal compute that are their peer's at equal time, too."""
+    timed = {run.contender for run in runs if run.stage == "seconds"}
+    target = _mean_seconds(runs, "seconds", REFERENCE) or _mean_seconds(runs, "compute", REFERENCE)
+    taken = {name: _mean_seconds(runs, "compute", name) for name in PEERS.keys() - timed}
+    if not timed or not target:
+        return []
+    return [
+        dataclasses.replace(run, stage="seconds")
+        for run in runs
+        if run.stage == "compute" and run.length == 1
+        if taken.get(run.contender) and stand(taken[run.contender], target)
+    ]
+
+
+def _mean_seconds(runs: Sequence[Run], stage: str, name: str) -> Optional[float]:
+    """Of a contender's whole runs; None if there are none."""
+    found = [r.result for r in runs if (r.stage, r.contender, r.length) == (stage, name, 1)]
+    whole = spread([result["seconds"] for result in found if "seconds" in result])
+    return whole.mean if whole else None
 
 
 def rows(runs: Sequence[Run], stage: str) -> list[dict[str, Any]]:

@@ -52,6 +52,14 @@ def test_rows_are_means_over_seeds_in_order(race):
     assert "rate=4    46.0   48.0    47.0  chosen" in timed
 
 
+def test_a_peers_runs_stand_at_equal_time_if_they_took_no_less_and_at_most_a_tenth_more(race):
+    for name, seconds in (("vicreg", 121.0), ("barlow", 122.0), ("fastsiam", 109.0)):
+        write(race, "compute", name, "seed=0", 48.0, seconds)
+    rows = table.rows(table.runs_in(str(race)), "seconds")
+    titles = ["ours", "SimCLR", "VICReg", "untrained"]
+    assert [row["contender"] for row in rows] == titles
+
+
 def test_every_run_is_a_line_of_the_csv_and_every_table_in_markdown(race):
     report.write(str(race), "a machine")
     rows = list(csv.DictReader(io.StringIO((race / "race.csv").read_text())))
