@@ -81,6 +81,8 @@ RULES = (
         "a stand-in for TensorFlow Serving, which needs Docker",
     ),
     Rule(r"--watch=\d+", "--watch=1", "looks every second"),
+    Rule(r"~/pictures", "~/labelled", "a data service reads no WebP", r"--data_service="),
+    Rule(r"$", " --batch_size=8", "for little memory", r"tools\.doctor.*imagenet100"),
     # Trainings: few images, one epoch
     Rule(
         r"^make quickstart$",

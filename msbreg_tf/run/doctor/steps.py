@@ -45,7 +45,7 @@ def findings(subject: Subject, steps: int) -> list[Finding]:
     wanted = subject.config.augment.augment_on
     for mode, error in errors.items():
         state = FAILURE if mode == wanted else ATTENTION
-        found.append(Finding(f"steps, {mode}", state, str(error), "Mend that."))
+        found.append(Finding(f"steps, {mode}", state, str(error)))
     if trials:
         on_gpu = next(iter(trials.values())).on_gpu
         total = memory.of_first_gpu() if on_gpu else free

@@ -83,10 +83,11 @@ def run_trial(config: Config, steps: int, environment: Optional[Mapping[str, str
 
 def _why(code: int, stderr: str) -> str:
     """Why a process ended without a result."""
-    if code == -signal.SIGKILL:
-        return "The system killed the process, most likely for want of memory."
-    if code < 0:
-        return f"The process ended by {signal.Signals(-code).name}."
+    if code < 0:  # SIGKILL is the system's, SIGSEGV that of a library that got no memory
+        return (
+            f"The process ended by {signal.Signals(-code).name}, most likely for want of memory: "
+            "lower --batch_size, or raise --accumulate_steps."
+        )
     lines = [line for line in stderr.splitlines() if line.strip()] or ["no message"]
     return f"The process ended with code {code}: {one_line(RuntimeError(lines[-1]))}."
 
