@@ -41,6 +41,7 @@ NOT_HERE = (
     (r"^make test-detect", "needs .venv-detect, which is gigabytes; CONTRIBUTING says when"),
     (r"^make (gpu|detect)$|\[gpu\]", "downloads gigabytes of CUDA or PyTorch"),
     (r"^make bench", "19 minutes, and the environments of other libraries"),
+    (r"venv-bench|benchmarks\.(costs|kernels|race)", "hours of measuring beside other libraries"),
     (r"^docker build|--gpus=all", "needs Docker, and a GPU for one of them"),
     (r"#SBATCH --nodes", "needs a Slurm cluster with GPUs"),
     (r"voc07\.cfg", "needs VOC07, which must be downloaded"),
