@@ -1,6 +1,6 @@
 """Draws docs/neighbours.png: what an encoder finds alike among the shipped images.
 
-    python -m scripts.make_neighbours runs/quickstart/export/228 docs/neighbours.png
+    python -m scripts.make_neighbours runs/quickstart/export/1560 docs/neighbours.png
 
 A row for each class: its first held-out image, then the five nearest of the 5,000 training images
 by the encoder, then by the same network before training. A green frame is the same class.

@@ -71,7 +71,7 @@ RULES = (
     Rule(r"/data/pictures", "~/pictures", "a folder of 12 sample images"),
     Rule(r"\bDIR\b", "~/labelled", "a folder of sample images by class"),
     Rule(r"/shared/", "~/shared/", "a folder of this user"),
-    Rule(r"/exports/STEP", "runs/quickstart/export/228", "an export that is there"),
+    Rule(r"/exports/STEP", "runs/quickstart/export/1560", "an export that is there"),
     Rule(r"\bHOST\b", "localhost", "this machine"),
     Rule(r"--torch_python=PATH", "--torch_python={torch}", "the Python that has torch"),
     # Services
@@ -85,12 +85,6 @@ RULES = (
     Rule(r"~/pictures", "~/labelled", "a data service reads no WebP", r"--data_service="),
     Rule(r"$", " --batch_size=8", "for little memory", r"tools\.doctor.*imagenet100"),
     # Trainings: few images, one epoch
-    Rule(
-        r"^make quickstart$",
-        "python -m tools.quickstart --flagfile=flags/quickstart.cfg --workdir=runs/quickstart"
-        " --split=test --batch_size=52",
-        "the same 228 steps on fewer images; the whole takes 5 to 8 minutes",
-    ),
     Rule(r"--epochs=\d+ --warmup_epochs=[\d.]+|--epochs=\d+", "", _SHORT, _TRAINING),
     Rule(r"--(knn|quality)_every=\d+", r"--\1_every=1", "after every epoch", _TRAINING),
     Rule(r"'--split=train\[:50%\]'", "", "a folder has no splits", _TRAINING),

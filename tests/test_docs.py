@@ -153,10 +153,10 @@ def test_every_setting_in_backquotes_exists():
 
 @pytest.fixture
 def in_a_run(tmp_path, monkeypatch):
-    """A folder in which runs/quickstart/export/228 is an encoder with 128 features."""
+    """A folder in which runs/quickstart/export/1560 is an encoder with 128 features."""
     monkeypatch.chdir(tmp_path)
     encoder = build_resnet("resnet18", width=16, stem="cifar")
-    folder = "runs/quickstart/export/228"
+    folder = "runs/quickstart/export/1560"
     os.makedirs(os.path.dirname(folder))
     export_encoder(encoder, folder, image_size=32, metadata={})
 
@@ -200,7 +200,7 @@ def test_fine_tuning_in_keras_as_the_page_says(keras_2):
     frozen, unfrozen = code.split("encoder.trainable = True")
     names = {}
     exec(frozen, names)
-    loaded = names["keras"].models.load_model("runs/quickstart/export/228/encoder.keras")
+    loaded = names["keras"].models.load_model("runs/quickstart/export/1560/encoder.keras")
     before, encoder = loaded.get_weights(), names["encoder"]
     assert all(map(np.array_equal, before, encoder.get_weights()))
     assert len(names["classifier"].trainable_variables) == 2

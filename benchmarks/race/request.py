@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks.race.contenders import BATCH, PEERS, passes_per_image
 from msbreg_tf.run.config import Config, config_from_settings
 
-WARMUP = 1 / 12  # share of a peer's steps, as the quickstart has it
+WARMUP = 1 / 12  # share of a peer's steps
 _NEVER = 10**9  # steps between checkpoints: peers write none either
 _SHARED = ("dataset", "data_dir", "image_size", "encoder", "encoder_width", "stem", "norm")
 

@@ -6,8 +6,8 @@ from typing import Optional
 from benchmarks.race.contenders import OURS, PEERS, SEARCHED, UNTRAINED
 from msbreg_tf.settings import Settings, setting
 
-# Of compute, in thousand passes, where --budget leaves it open: the quickstart's 12 epochs of 5,000
-# images at 16 passes, and 3 epochs of 50,000.
+# Of compute, in thousand passes, where --budget leaves it open: of MSBReg with 16 passes an image,
+# 12 epochs of 5,000 images, and 3 epochs of 50,000.
 BUDGETS = {"sample": 960.0, "cifar10": 2400.0}
 REFERENCE = "simclr"  # whose time everyone gets
 
