@@ -1,0 +1,71 @@
+"""The search of a recipe: equal seconds for every row, and a table, best first."""
+
+import dataclasses
+
+import pytest
+
+from benchmarks.race import tries as module
+from benchmarks.race import work
+from benchmarks.race.parts import complete
+from benchmarks.race.tries import Tries, TriesSettings, rows
+from msbreg_tf.run.config import config_from_settings
+
+CONFIG = config_from_settings(
+    {
+        "dataset": "cifar10", "knn_train_split": "train[:100]", "knn_test_split": "train[100:200]",
+        "image_size": 32, "batch_size": 64, "epochs": 10, "warmup_epochs": 1.0,
+    }
+)  # fmt: skip
+POINTS = "base:; large: batch_size=128; fast: base_lr=2"
+
+
+@pytest.fixture
+def tries(tmp_path, monkeypatch):
+    """A step takes a second in float32 and a hundredth for each image in bfloat16."""
+
+    def trial(folder, request):
+        assert request["steps"] * request["batch"] == module._TRIAL_IMAGES
+        forms = [
+            {"form": {"precision": "float32"}, "seconds": 1.5},
+            {"form": {"precision": "bfloat16"}, "seconds": request["batch"] / 100},
+        ]
+        return {"forms": forms, "fastest": forms[1]["form"], "seconds_per_view": 0.001}
+
+    def train(folder, request):
+        rate = request["settings"]["base_lr"]
+        scores = {"20-NN": 40 + rate, "linear": 44 + rate}
+        return {"scores": scores, "seconds": request["steps"] * request["batch"] / 100}
+
+    monkeypatch.setattr(work, "our_trial", trial)
+    monkeypatch.setattr(work, "train", train)
+    own = TriesSettings(points=POINTS, seconds=64.0)
+    return Tries(own, CONFIG, str(tmp_path))
+
+
+def test_every_point_gets_the_same_seconds_and_the_named_images(tries):
+    complete([tries.trial(point) for point in tries.points()], print)
+    requests = [tries.training(point).request for point in tries.points()]
+    assert [request["steps"] for request in requests] == [100, 50, 100]
+    assert [request["settings"]["batch_size"] for request in requests] == [64, 128, 64]
+    assert requests[2]["settings"]["base_lr"] == 2.0
+    for request in requests:
+        assert request["settings"]["split"] == request["images"]["bank"] == "train[:100]"
+        assert request["images"]["queries"] == "train[100:200]"
+        assert request["settings"]["mixed_precision"] is True
+
+
+def test_rows_are_the_best_first(tries):
+    for stage in (tries.trial, tries.training):
+        complete([stage(point) for point in tries.points()], print)
+    found = rows(tries)
+    assert [row["settings"] for row in found] == ["fast", "base", "large"]
+    assert (found[0]["20-NN"], found[0]["linear"], found[0]["mean"]) == (42.0, 46.0, 44.0)
+    assert [row["seconds"] for row in found] == [64.0, 64.0, 64.0]
+
+
+def test_a_point_that_was_tried_with_other_seconds_is_refused(tries):
+    for stage in (tries.trial, tries.training):
+        complete([stage(point) for point in tries.points()], print)
+    longer = Tries(dataclasses.replace(tries.own, seconds=65.0), CONFIG, tries.workdir)
+    with pytest.raises(ValueError, match="other settings"):
+        rows(longer)
