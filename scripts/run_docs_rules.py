@@ -131,7 +131,12 @@ RULES = (
     Rule(r"; tau_base=0.5,num_views=4", "", "two points"),
     Rule(r"lambda_b=0,0.05,0.5", "lambda_b=0.05", "one point of a grid"),
     Rule(r"linear: epochs=50", "linear: epochs=1", "one epoch"),
-    Rule(r"$", " --engine=print", "40 points are an hour of work", r"table5_small\.cfg --workdir"),
+    Rule(
+        r"runs/table5_small$",
+        "runs/table5_whole --engine=print",
+        "40 points are an hour of work",
+        r"table5_small\.cfg",
+    ),
     Rule(
         r"--data_dir=\S+",
         "--dataset=sample --split=test",
