@@ -1,4 +1,4 @@
-# make quickstart   own environment, train on real images, export, evaluate (5 to 8 minutes, 2 cores)
+# make quickstart   own environment, train on real images, export, evaluate (4 to 8 minutes, 2 cores)
 # make test         own environments: all tests, a part of them on the other stack, and the site
 #                   STACK=classic or current chooses the stack (scripts/make_venv.sh); auto by the Python it finds
 # make test-browser the report in headless Chromium; make test says so where there is none

@@ -92,7 +92,7 @@ RULES = (
         r"$",
         " --dataset=folder --split=train --data_dir=~/pictures",
         "sample images for a data set that must be downloaded",
-        r"(-m msbreg_tf\.train|msbreg train).*(flags/|recipe=)(stl10|cifar10|imagenet)",
+        r"(msbreg_tf\.train|msbreg train|preview_views).*(flags/|recipe=)(stl10|cifar10|imagenet)",
     ),
     Rule(
         r"$",
@@ -127,6 +127,7 @@ RULES = (
     ),
     # Sweeps: one seed, two points
     Rule(r"--seeds=[\d,]+", "--seeds=0", "one seed", "tools.sweep"),
+    Rule(r"'runs/\*' --rank_by", "'runs/grid/*' --rank_by", "runs of one protocol"),
     Rule(r"lambda_s=0,0.002,0.004;num_views=2,4", "lambda_s=0,0.004", "two points"),
     Rule(r"; tau_base=0.5,num_views=4", "", "two points"),
     Rule(r"lambda_b=0,0.05,0.5", "lambda_b=0.05", "one point of a grid"),

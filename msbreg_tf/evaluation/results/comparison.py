@@ -94,12 +94,8 @@ def compare(
 
 
 def difference(columns: Sequence[Column]) -> str:
-    """What is unlike in protocols, as words: "k is 20 or 200; epochs is 10 or not set"."""
-    parts = []
-    for name in _differing_names([column.protocol for column in columns]):
-        values = dict.fromkeys(_shown(column.protocol.get(name)) for column in columns)
-        parts.append(f"{name} is {' or '.join(values)}")
-    return "; ".join(parts)
+    """What is unlike in protocols, as words: "k is 20 or 200; augmentation hue is 0 or not set"."""
+    return "; ".join(_unlike([column.protocol for column in columns]))
 
 
 def described(settings: Mapping[str, Any]) -> str:
@@ -238,6 +234,19 @@ def _differing_names(protocols: Sequence[Mapping[str, Any]]) -> list[str]:
         for name in names
         if len({json.dumps(p.get(name), sort_keys=True) for p in protocols}) > 1
     ]
+
+
+def _unlike(settings: Sequence[Mapping[str, Any]], prefix: str = "") -> list[str]:
+    """What differs, also within settings that are mappings themselves."""
+    parts = []
+    for name in _differing_names(settings):
+        values = [each.get(name) for each in settings]
+        if all(isinstance(value, Mapping) for value in values):
+            parts += _unlike(values, f"{prefix}{name} ")
+        else:
+            shown = dict.fromkeys(_shown(value) for value in values)
+            parts.append(f"{prefix}{name} is {' or '.join(shown)}")
+    return parts
 
 
 def _shown(value: Any) -> str:

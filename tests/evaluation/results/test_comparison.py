@@ -96,6 +96,12 @@ def test_a_row_of_several_seeds_is_named_without_them(name, group):
     assert [row["run"] for row in rows if "seeds" in row["run"]] == [f"{group}, 2 seeds"]
 
 
+def test_difference_names_what_is_unlike_within_a_setting_too():
+    views = [{"family": {"hue": hue, "grey": 0.2}} for hue in (0.1, 0.4)]
+    results = [result("a", 1.0, KNN | {"augmentation": each}) for each in views]
+    assert difference(compare(results).columns) == "augmentation family hue is 0.1 or 0.4"
+
+
 def test_difference_names_what_and_which():
     columns = compare([result("a", 1.0), result("b", 2.0, KNN | {"k": 200, "epochs": 3})]).columns
     assert difference(columns) == "k is 20 or 200; epochs is not set or 3"
