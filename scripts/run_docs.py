@@ -227,7 +227,7 @@ def main() -> None:
 
 def _chosen(names: str) -> list[pathlib.Path]:
     """The pages of these names in their order; without names, all."""
-    by_name = {page.stem: page for page in PAGES}
+    by_name = {page.stem: page for page in reversed(PAGES)}  # of two READMEs the first
     return [by_name[name] for name in names.split(",")] if names else PAGES
 
 
