@@ -92,7 +92,7 @@ def test_without_a_recipe_it_is_the_quickstarts(run_command, checks, monkeypatch
     run_command(doctor.COMMAND, workdir=str(tmp_path / "run"), keep_checkpoints=9)
     run_command(doctor.COMMAND, image_size=64)
     quick, own = asked
-    assert (quick.network.encoder_width, quick.optimizer.epochs) == (16, 12)
+    assert (quick.network.encoder_width, quick.optimizer.epochs) == (16, 20)
     assert (quick.run.workdir, quick.run.keep_checkpoints) == (str(tmp_path / "run"), 9)
     assert (own.network.encoder_width, own.data.image_size) == (64, 64)
 

@@ -20,12 +20,12 @@ def encoded(seed: int, form: str = "PNG", side: int = SIZE) -> bytes:
 
 @pytest.fixture(scope="package")
 def base(tmp_path_factory):
-    """A model base path whose versions are 5 (of other weights) and 228."""
+    """A model base path whose versions are 5 (of other weights) and 1560."""
     folder = tmp_path_factory.mktemp("served") / "export"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exporting, "replay_warmup", warmup.replay_warmup)
         exporting.export_encoder(
-            tiny_encoder(), str(folder / "228"), image_size=SIZE, metadata={"step": 228}
+            tiny_encoder(), str(folder / "1560"), image_size=SIZE, metadata={"step": 1560}
         )
     (folder / "5").mkdir()  # would not load
     (folder / ".partial-999").mkdir()

@@ -27,7 +27,7 @@ def port(base):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "tests.evaluation.serving.kserve_server"]
-    process = subprocess.Popen([*command, str(base / "228"), str(port)], cwd=ROOT)
+    process = subprocess.Popen([*command, str(base / "1560"), str(port)], cwd=ROOT)
     try:
         for _ in range(120):
             try:
@@ -45,7 +45,7 @@ def port(base):
 @pytest.mark.slow
 def test_its_answer_is_the_exports_to_the_bit(port, base):
     images = [encoded(1), b"no image", encoded(2, "JPEG", 50)]
-    serve = tf.saved_model.load(str(base / "228")).signatures["serve_bytes"]
+    serve = tf.saved_model.load(str(base / "1560")).signatures["serve_bytes"]
     expected = serve(image_bytes=tf.constant(images))["embedding"].numpy()
     rows = [{"b64": base64.b64encode(image).decode()} for image in images]
     request = urllib.request.Request(

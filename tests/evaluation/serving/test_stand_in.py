@@ -44,7 +44,7 @@ def server(base):
 @pytest.fixture(scope="module")
 def in_process(base):
     """`serve_bytes` of the export, without a server."""
-    serve = tf.saved_model.load(str(base / "228")).signatures["serve_bytes"]
+    serve = tf.saved_model.load(str(base / "1560")).signatures["serve_bytes"]
     return lambda images: serve(image_bytes=tf.constant(images))["embedding"].numpy()
 
 
@@ -52,7 +52,7 @@ def in_process(base):
 def whole(base, pictures, tmp_path_factory):
     """The file that one process writes."""
     output = str(tmp_path_factory.mktemp("whole") / "whole.npz")
-    flags = [f"--saved_model={base / '228'}", f"--data_dir={pictures}", f"--output={output}"]
+    flags = [f"--saved_model={base / '1560'}", f"--data_dir={pictures}", f"--output={output}"]
     settings, _ = cli.read_flags(embed.COMMAND, ["embed", *flags])
     embed.COMMAND.run(*settings)
     return np.load(output)
@@ -70,7 +70,7 @@ def blocks(language):
 
 
 def test_the_newest_version_is_served_and_warm(server):
-    assert server.version == 228
+    assert server.version == 1560
     assert server.warmed_up == 2
 
 
@@ -82,7 +82,7 @@ def test_the_curl_lines_of_the_docs(server, in_process, tmp_path):
     script = script.replace(" http://", " -w '\\n' http://")
     done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True)
     status, metadata, rows, columns = map(json.loads, done.stdout.splitlines())
-    assert status["model_version_status"][0]["version"] == "228"
+    assert status["model_version_status"][0]["version"] == "1560"
     signatures = metadata["metadata"]["signature_def"]["signature_def"]
     assert signatures["serve_bytes"]["method_name"] == "tensorflow/serving/predict"
     (row,) = rows["predictions"]
@@ -102,7 +102,7 @@ def test_the_python_of_the_docs(server, in_process, tmp_path, monkeypatch):
     assert names["valid"].tolist() == [True, False]
     np.testing.assert_allclose(names["features"][:1], in_process([encoded(11, "JPEG")]), rtol=1e-6)
     assert np.isnan(names["features"][1]).all()
-    assert (names["version"], names["names"]) == (228, ["serve_bytes", "serving_default"])
+    assert (names["version"], names["names"]) == (1560, ["serve_bytes", "serving_default"])
 
 
 @pytest.mark.parametrize("interface", [0, 1], ids=["REST", "gRPC"])
@@ -119,7 +119,7 @@ def test_a_folder_through_a_server_is_the_file_of_one_process(
     assert pathlib.Path(f"{output}.broken.txt").read_text().split() == BROKEN
     assert "is complete already" in run_command(embed.COMMAND, **given)
     about = json.loads(str(served["msbreg_tf"]))
-    assert (about["served"], about["version"]) == ("encoder", 228)
+    assert (about["served"], about["version"]) == ("encoder", 1560)
 
 
 @pytest.mark.parametrize("interface", [0, 1], ids=["REST", "gRPC"])
@@ -164,14 +164,14 @@ def test_our_messages_are_the_published_ones(base):
     assert theirs.model_spec.version.value == 3
     assert tf.make_ndarray(theirs.inputs["image_bytes"]).tolist() == [b"a", b"b"]
     assert theirs.SerializeToString(deterministic=True) == ours.SerializeToString()
-    for record in tf.data.TFRecordDataset(str(base / "228" / warmup.RECORD)):
+    for record in tf.data.TFRecordDataset(str(base / "1560" / warmup.RECORD)):
         log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
         assert log.SerializeToString(deterministic=True) == record.numpy()
         assert len(log.predict_log.request.inputs) == 1
 
 
 def test_a_record_that_fails_keeps_a_server_from_loading(base, tmp_path):
-    shutil.copytree(base / "228", tmp_path / "1")
+    shutil.copytree(base / "1560", tmp_path / "1")
     log = prediction_log_pb2.PredictionLog()
     log.predict_log.request.model_spec.signature_name = "serve_bytes"
     log.predict_log.request.inputs["image"].CopyFrom(tf.make_tensor_proto([b""]))
