@@ -133,8 +133,7 @@ class Race:
         results = [part.result() for part in parts]
         if None in results:
             return None
-        taken = [each["seconds"] for each in results if "seconds" in each]
-        return statistics.mean(taken) if taken else None
+        return mean_seconds(results)
 
     def _final(self, stage: str, name: str, length: float, seed: int) -> Part:
         point = self.chosen(name)
@@ -185,6 +184,12 @@ def _usual(name: str) -> dict[str, Any]:
 def best(found: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> dict[str, Any]:
     """The point with the highest score; of equal ones the first, of none that has one the first."""
     return dict(max(found, key=lambda each: score(each[1]))[0])
+
+
+def mean_seconds(results: Sequence[Mapping[str, Any]]) -> Optional[float]:
+    """Of the results that have seconds; None if none has."""
+    taken = [each["seconds"] for each in results if "seconds" in each]
+    return statistics.mean(taken) if taken else None
 
 
 def stand(taken: float, seconds: float) -> bool:

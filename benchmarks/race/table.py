@@ -12,7 +12,7 @@ from typing import Any, Optional
 from benchmarks.race.contenders import PEERS, UNTRAINED, point_name
 from benchmarks.race.parts import RESULT, form_name, outcome, read
 from benchmarks.race.settings import REFERENCE
-from benchmarks.race.stages import score, stand
+from benchmarks.race.stages import mean_seconds, score, stand
 from msbreg_tf.evaluation.results.text import table as text_table
 from msbreg_tf.run.sweep.table import Spread
 
@@ -69,8 +69,8 @@ def runs_in(workdir: str) -> list[Run]:
 def _standing(runs: Sequence[Run]) -> list[Run]:
     """The runs at equal compute that are their peer's at equal time, too."""
     timed = {run.contender for run in runs if run.stage == "seconds"}
-    target = _mean_seconds(runs, "seconds", REFERENCE) or _mean_seconds(runs, "compute", REFERENCE)
-    taken = {name: _mean_seconds(runs, "compute", name) for name in PEERS.keys() - timed}
+    target = _seconds(runs, "seconds", REFERENCE) or _seconds(runs, "compute", REFERENCE)
+    taken = {name: _seconds(runs, "compute", name) for name in PEERS.keys() - timed}
     if not timed or not target:
         return []
     return [
@@ -81,11 +81,10 @@ def _standing(runs: Sequence[Run]) -> list[Run]:
     ]
 
 
-def _mean_seconds(runs: Sequence[Run], stage: str, name: str) -> Optional[float]:
-    """Of a contender's whole runs; None if there are none."""
-    found = [r.result for r in runs if (r.stage, r.contender, r.length) == (stage, name, 1)]
-    whole = spread([result["seconds"] for result in found if "seconds" in result])
-    return whole.mean if whole else None
+def _seconds(runs: Sequence[Run], stage: str, name: str) -> Optional[float]:
+    """The mean of a contender's whole runs; None if there are none."""
+    whole = [r.result for r in runs if (r.stage, r.contender, r.length) == (stage, name, 1)]
+    return mean_seconds(whole)
 
 
 def rows(runs: Sequence[Run], stage: str) -> list[dict[str, Any]]:

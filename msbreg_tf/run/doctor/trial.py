@@ -21,6 +21,8 @@ from msbreg_tf.run.config import Config
 
 _WARMING = 2  # steps that trace the graph and fill the pipeline
 _RESULT = "trial: "
+_OF_MEMORY = ("SIGKILL", "SIGSEGV")  # of the system; of a library that got none
+_NO_MEMORY = "most likely for want of memory: lower --batch_size, or raise --accumulate_steps"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,11 +85,10 @@ def run_trial(config: Config, steps: int, environment: Optional[Mapping[str, str
 
 def _why(code: int, stderr: str) -> str:
     """Why a process ended without a result."""
-    if code < 0:  # SIGKILL is the system's, SIGSEGV that of a library that got no memory
-        return (
-            f"The process ended by {signal.Signals(-code).name}, most likely for want of memory: "
-            "lower --batch_size, or raise --accumulate_steps."
-        )
+    if code < 0:
+        name = signal.Signals(-code).name
+        why = f", {_NO_MEMORY}" if name in _OF_MEMORY else ""
+        return f"The process ended by {name}{why}."
     lines = [line for line in stderr.splitlines() if line.strip()] or ["no message"]
     return f"The process ended with code {code}: {one_line(RuntimeError(lines[-1]))}."
 

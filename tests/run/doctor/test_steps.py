@@ -165,6 +165,7 @@ def in_place_of_the_trial(monkeypatch, code):
     ("code", "error", "says"),
     [
         (f"import os; os.kill(os.getpid(), {int(signal.SIGKILL)})", RunFailedError, "of memory"),
+        (f"import os; os.kill(os.getpid(), {int(signal.SIGABRT)})", RunFailedError, "SIGABRT"),
         (f"import os; os.kill(os.getpid(), {int(signal.SIGSEGV)})", RunFailedError, "SIGSEGV.*of"),
         ("raise TypeError('odd')", RunFailedError, "code 1: TypeError: odd"),
         ("print('x')", RunFailedError, "code 0: no message"),
