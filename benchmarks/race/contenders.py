@@ -37,7 +37,8 @@ class Peer:
       own: name of the method's own setting that is tried.
       values: of it.
       fixed: {setting: value} of the method that are not.
-      usual: rate and value that count without a search.
+      usual: rate and value that count without a search: where RESULTS.md has one on the sample,
+        what that chose.
     """
 
     title: str
@@ -81,7 +82,7 @@ PEERS = {
         rates=(2.0, 4.0, 8.0),
         own="size",
         values=(512, 1024),  # of hidden layer and output; lightly's is 8192 for features of 2048
-        usual=(4.0, 1024),
+        usual=(2.0, 1024),
     ),
     "byol": Peer(
         *("BYOL", "byol", 2, 2, "sgd", 5e-4),

@@ -40,7 +40,7 @@ def encoder_of(request, folder: str) -> keras.Model:
     Raises:
       RuntimeError: a peer's weights do not give its features.
     """
-    config = config_from_settings(request["views"])
+    config = config_from_settings({**request["views"], "view_size": None})  # whole images
     keras.utils.set_random_seed(request["seed"])
     encoder = build_model(config, total_steps=1).encoder
     own = os.path.join(folder, "encoder.pth")

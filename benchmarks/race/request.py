@@ -1,7 +1,7 @@
 """What a part asks for, as plain values: all that decides its result."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Optional
 
 from benchmarks.race.contenders import BATCH, PEERS, passes_per_image
 from msbreg_tf.run.config import Config, config_from_settings
@@ -32,10 +32,11 @@ def peer_request(
     seed: int,
     splits: tuple[str, str],
     threads: int,
+    view_size: Optional[int] = None,
 ) -> dict[str, Any]:
     """Of a peer's training.
 
-    Its views are the default ones at this size (supplement, Table 1), whatever ours are.
+    Its views are drawn by the default settings (supplement, Table 1), whatever ours are.
 
     Args:
       name: of `PEERS`.
@@ -46,10 +47,14 @@ def peer_request(
       seed: of initial weights, order and views.
       splits: what is trained on and looked up in, and what is classified.
       threads: of each process.
+      view_size: side of its views in pixels, if not that of the images.
     """
     peer = PEERS[name]
+    shared = _shared(name, config, point, steps, seed, splits, threads)
     return {
-        **_shared(name, config, point, steps, seed, splits, threads),
+        **shared,
+        "view_size": view_size or config.data.image_size,
+        "views": {**shared["views"], "view_size": view_size},
         "module": peer.module,
         "num_views": peer.num_views,
         "optimizer": peer.optimizer,
@@ -77,12 +82,13 @@ def our_request(
     settings["mixed_precision"] = precision == "bfloat16"
     checked = config_from_settings(settings)
     request = _shared(name, config, point, steps, seed, splits, threads)
+    views = {**request["views"], "view_size": settings["view_size"], **checked.augment.values()}
     return {
         **request,
         "batch": checked.optimizer.batch_size,
         "num_views": checked.objective.num_views,
         "settings": settings,
-        "views": {**request["views"], **checked.augment.values()},
+        "views": views,
         "seconds_per_view": form.get("seconds_per_view", 0.0),
     }
 

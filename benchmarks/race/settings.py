@@ -65,4 +65,10 @@ class RaceSettings(Settings):
         "took for the budget, in this folder.",
         above=0,
     )
+    peer_view_size: Optional[int] = setting(
+        None,
+        "Side of the peers' views. Default: that of the images, whatever --view_size says of ours.",
+        unit="pixels",
+        low=8,
+    )
     threads: int = setting(1, "Threads that each process may use.", low=1)

@@ -161,8 +161,10 @@ class Race:
         return {key: found[key] for key in ("fastest", "seconds_per_view") if key in found}
 
     def _request(self, name, point, form, steps: int, seed: int, splits) -> dict[str, Any]:
-        make = peer_request if name in PEERS else our_request
-        return make(name, self.config, point, form, steps, seed, splits, self.own.threads)
+        asked = (name, self.config, point, form, steps, seed, splits, self.own.threads)
+        if name in PEERS:
+            return peer_request(*asked, view_size=self.own.peer_view_size)
+        return our_request(*asked)
 
     def _part(self, stage: str, name: str, folder: str, request, does) -> Part:
         path = os.path.join(self.workdir, stage, name, folder).rstrip(os.sep)

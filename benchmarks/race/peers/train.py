@@ -141,7 +141,7 @@ def measure_forms(request) -> dict:
 
 
 def _shape(request) -> tuple:
-    size = request["network"]["image_size"]
+    size = request["view_size"]
     return request["batch"], request["num_views"], size, size, 3
 
 

@@ -29,6 +29,7 @@ def request_of(name):
         "module": peer.module,
         "network": _NETWORK,
         "batch": 32,
+        "view_size": 8,
         "num_views": peer.num_views,
         "settings": settings,
         "optimizer": peer.optimizer,

@@ -61,6 +61,17 @@ def test_views_of_peers_are_the_default_ones_whatever_ours_are():
     assert ours["views"]["crop_area_min"] == 0.3
 
 
+def test_views_have_the_size_of_our_recipe_and_those_of_peers_their_own():
+    own = config_from_settings({**CONFIG.settings(), "image_size": 32, "view_size": 24})
+    ours = our_request("ours", own, {}, {}, 1, 0, SPLITS, 1)
+    assert config_from_settings(ours["views"]).view_size == 24  # of the trial of what views cost
+    tried = our_request("ours", CONFIG, {"view_size": 16}, {}, 1, 0, SPLITS, 1)
+    assert config_from_settings(tried["views"]).view_size == 16
+    for size, expected in ((None, 32), (20, 20)):
+        peer = peer_request("simclr", own, {}, {}, 1, 0, SPLITS, 1, view_size=size)
+        assert config_from_settings(peer["views"]).view_size == peer["view_size"] == expected
+
+
 def test_the_first_step_counts_as_much_as_the_mean_of_the_others(monkeypatch):
     times = iter([0.0, 100.0, 103.0, 105.0])  # start-up and compilation take 100 seconds
     monkeypatch.setattr("benchmarks.race.stopwatch._now", lambda: (2 * (t := next(times)), t))

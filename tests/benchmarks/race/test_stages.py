@@ -69,6 +69,15 @@ def test_a_search_is_on_held_out_training_images_with_equal_compute(race):
     assert final["form"] == FASTEST
 
 
+def test_peers_may_have_smaller_views_in_trial_search_and_final_runs(race, tmp_path):
+    own = dataclasses.replace(race.own, peer_view_size=16)
+    other = Race(own, CONFIG, str(tmp_path / "other"))
+    complete([other.trial(name) for name in other.names()], print)
+    parts = [other.trial("byol"), *other.search("byol"), *other.compute("byol")]
+    assert {part.request["view_size"] for part in parts} == {16}
+    assert other.trial("ours").request["views"]["view_size"] is None
+
+
 def test_equal_compute_has_all_seeds_and_shorter_runs_of_the_first(race):
     steps = {part.folder.rpartition("/")[2]: part.request["steps"] for part in race.compute("ours")}
     assert steps == {"seed=0": 23, "seed=1": 23, "length=0.25,seed=0": 6, "length=0.5,seed=0": 12}
