@@ -7,7 +7,7 @@
 - *compute*: the chosen settings, all seeds, the whole budget of passes; and shorter runs of the
   first seed.
 - *seconds*: as many steps as fit into the time of the reference, by what a step took in *compute*.
-  A peer whose runs there took up to a fifth more keeps these: in doubt the peer gets more time.
+  A peer whose runs there took up to a quarter more keeps these: in doubt the peer gets more time.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from msbreg_tf.run.sweep import grid
 
 SEARCH_SEED = 1000  # other initial weights than those of any final run
 TRIAL_STEPS, VIEW_STEPS = 8, 40
-_GRACE = 0.2  # of the time of the reference
+_GRACE = 0.25  # of the time of the reference
 _FORMS = [
     {"precision": precision, "channels_last": lasts}
     for precision in ("float32", "bfloat16")
