@@ -16,24 +16,26 @@ from benchmarks.same.forced import (  # isort: skip
     TOP,
     WIDTH,
 )
-from msbreg_tf.augment import colour, resample as geometry  # isort: skip
-
+from msbreg_tf.augment import colour, resample  # isort: skip
+from msbreg_tf.augment.operations.jitter import Jitter  # isort: skip
+from msbreg_tf.augment.planes import MID_GREY  # isort: skip
 
 WHOLE = (0.0, float(SIZE))  # start and length of an axis that is not cropped
 
 
 def _resample(image, rows, columns, sigma=None):
     """Crops by (start, length) of both axes, resizes to SIZE and blurs: float32 [1, 1, S, 3, S]."""
-    image = tf.cast(image, tf.float32) - colour.MID_GREY
+    image = tf.cast(image, tf.float32) - MID_GREY
     matrices = [
-        geometry.resample_matrices(*(tf.constant([[v]], tf.float32) for v in axis), n, SIZE, sigma)
+        resample.resample_matrices(*(tf.constant([[v]], tf.float32) for v in axis), n, SIZE, sigma)
         for axis, n in ((rows, image.shape[0]), (columns, image.shape[1]))
     ]
-    return geometry.apply_to_rows_and_columns(image[None], *matrices)
+    return resample.apply_to_rows_and_columns(image[None], *matrices)
 
 
-def _pixels(lines, jitter=None, drop=None, threshold=None):
-    return colour.pixels(colour.recolour(lines, jitter, drop, threshold))[0, 0].numpy()
+def _pixels(lines, **parameters):
+    """Recolours with {operation: its parameters} and returns the view, uint8 [S, S, 3]."""
+    return colour.pixels(colour.recolour(lines, parameters))[0, 0].numpy()
 
 
 def _plain(image):
@@ -52,12 +54,12 @@ def flip(image):
 def jitter(**changes):
     neutral = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "turn": 0.0}
     values = {name: tf.constant([[v]]) for name, v in (neutral | changes).items()}
-    parameters = colour.Jitter(**values, order=tf.constant([[0]]))
-    return lambda image: _pixels(_plain(image), parameters)
+    parameters = Jitter(**values, order=tf.constant([[0]]))
+    return lambda image: _pixels(_plain(image), jitter=parameters)
 
 
 def grey(image):
-    return _pixels(_plain(image), drop=tf.constant([[True]]))
+    return _pixels(_plain(image), grey=tf.constant([[True]]))
 
 
 def blur(image):
@@ -65,7 +67,7 @@ def blur(image):
 
 
 def solarize(image):
-    return _pixels(_plain(image), threshold=tf.constant([[127.5]]))
+    return _pixels(_plain(image), solarize=tf.constant([[127.5]]))
 
 
 OPERATIONS = {
