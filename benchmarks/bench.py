@@ -8,7 +8,6 @@ The numbers mean something only if nothing else runs on the machine.
 """
 
 import argparse
-import datetime
 import importlib
 import os
 import shlex
@@ -63,12 +62,12 @@ def measure(name: str, options: argparse.Namespace) -> str:
 
 
 def header() -> str:
-    command = "python -m benchmarks.bench " + shlex.join(sys.argv[1:])
+    measured = report.provenance(f"bench {shlex.join(sys.argv[1:])}".strip())
     lines = [
         "# Benchmarks",
         "Written by `make bench`. Medians over rounds in which all contenders take turns; a ratio "
         "is the median of the ratios within each round.",
-        f"{report.machine()}; {datetime.date.today()}. {versions()}. `{command.strip()}`",
+        f"{measured}. {versions()}.",
     ]
     return "\n\n".join(lines)
 

@@ -177,7 +177,8 @@ def main():
     chosen = options.only.split(",") if options.only else list(parts)
     if unknown := set(chosen) - set(parts):
         parser.error(f"--only={options.only}: no part {', '.join(unknown)}.")
-    from benchmarks.costs.text import provenance, put
+    from benchmarks.costs.text import put
+    from benchmarks.report import provenance
 
     head = f"{provenance('kernels')}, N = {options.batch}, K = 4:"
     sections = [head]

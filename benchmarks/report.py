@@ -1,10 +1,12 @@
 """From turns to Markdown: medians, spread, ratios within rounds, and the machine they hold for."""
 
+import datetime
 import statistics
+import subprocess
 
 import psutil
 
-from benchmarks.arena import Turn
+from benchmarks.arena import ROOT, Turn
 
 
 def table(turns: dict[str, list[Turn]], failed: dict[str, str], unit: str, cpu_unit: str) -> str:
@@ -61,3 +63,16 @@ def machine() -> str:
 
     memory = psutil.virtual_memory().total / 2**30
     return f"{hardware()}; {memory:.0f} GiB"
+
+
+def provenance(command: str) -> str:
+    """Machine, date, commit and command; to be asked for before the measurement."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    commit = described.stdout.strip() or "unknown"
+    today = datetime.date.today()
+    return f"{machine()}; {today}, commit {commit}, `python -m benchmarks.{command}`"

@@ -14,6 +14,7 @@ import dataclasses
 import os
 import tempfile
 
+from benchmarks import report
 from benchmarks.arena import progress
 
 PARTS = ("step", "host")
@@ -50,7 +51,7 @@ def step_section(options: argparse.Namespace) -> str:
     """Measures all curves, draws them, and returns Markdown."""
     from benchmarks.costs import picture, text
 
-    measured_by = text.provenance("costs")
+    measured_by = report.provenance("costs")
     curves = measured_curves()
     lines = [
         f"{measured_by}, `--mixed_precision=auto`: CPU milliseconds of one step of ResNet-18 on "
@@ -89,7 +90,7 @@ def host_section() -> str:
     from benchmarks.costs import text
     from benchmarks.costs.host import host_costs
 
-    measured_by = text.provenance("costs")
+    measured_by = report.provenance("costs")
     with tempfile.TemporaryDirectory() as folder:
         costs = host_costs(folder)
     return f"{measured_by}, K = 4, on one core:\n\n{text.host_table(costs)}"

@@ -1,13 +1,11 @@
 """The measurements of `benchmarks.costs` as Markdown, and their place in PROFILE.md."""
 
-import datetime
 import math
 import os
-import subprocess
 
 from benchmarks.costs.host import NUM_VIEWS, HostCost
 from benchmarks.costs.step import PARTS
-from benchmarks.report import machine, number
+from benchmarks.report import number
 
 BEGIN, END = "<!-- {} by benchmarks.costs -->\n", "<!-- end of {} -->\n"
 
@@ -25,19 +23,6 @@ def put(page: str, name: str, text: str) -> None:
         before = before.rstrip("\n") + "\n\n"
     with open(page, "w") as file:
         file.write(f"{before}{begin}{text}\n{end}{after}")
-
-
-def provenance(command: str) -> str:
-    """Machine, date, commit and command; to be asked for before the measurement."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=os.path.dirname(__file__),
-        capture_output=True,
-        text=True,
-    )
-    commit = described.stdout.strip() or "unknown"
-    today = datetime.date.today()
-    return f"{machine()}; {today}, commit {commit}, `python -m benchmarks.{command}`"
 
 
 def step_tables(curves: dict[str, list[tuple[int, dict[str, float]]]]) -> str:

@@ -52,8 +52,8 @@ def test_rows_are_means_over_seeds_in_order(race):
     assert "rate=4    46.0   48.0    47.0  chosen" in timed
 
 
-def test_a_peers_runs_stand_at_equal_time_if_they_took_no_less_and_at_most_a_tenth_more(race):
-    for name, seconds in (("vicreg", 121.0), ("barlow", 122.0), ("fastsiam", 109.0)):
+def test_a_peers_runs_stand_at_equal_time_if_they_took_no_less_and_at_most_a_quarter_more(race):
+    for name, seconds in (("vicreg", 137.0), ("barlow", 138.0), ("fastsiam", 109.0)):
         write(race, "compute", name, "seed=0", 48.0, seconds)
     rows = table.rows(table.runs_in(str(race)), "seconds")
     titles = ["ours", "SimCLR", "VICReg", "untrained"]
