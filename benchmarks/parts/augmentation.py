@@ -71,7 +71,9 @@ def same_operations(folder: str) -> str:
         ):
             results[name] = np.load(path)
     if "ours" not in results:
-        raise RuntimeError("benchmarks/same/ours.py failed; run it: " + " ".join(arguments))
+        raise RuntimeError(
+            "benchmarks/same/ours.py failed; see: python -m pytest tests/benchmarks/test_same.py"
+        )
     ours = results.pop("ours")
     lines = ["| | " + " | ".join(ours) + " |", "|---" * (len(ours.files) + 1) + "|"]
     for name, theirs in results.items():

@@ -3,19 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.same import ours
-from benchmarks.same.forced import (
-    BRIGHTNESS,
-    CONTRAST,
-    HEIGHT,
-    HUE,
-    LEFT,
-    SATURATION,
-    SIGMA,
-    SIZE,
-    TOP,
-    WIDTH,
-)
+from benchmarks.same import forced, ours
 from msbreg_tf.augment.resample import blur_radius
 from msbreg_tf.data.sources.sample import load_sample
 from tests.augment import twin
@@ -33,20 +21,22 @@ def jittered(brightness=1.0, contrast=1.0, saturation=1.0, turn=0.0):
 
 PLAIN = {
     "flip": lambda plain: plain[:, ::-1],
-    "brightness": jittered(brightness=BRIGHTNESS),
-    "contrast": jittered(contrast=CONTRAST),
-    "saturation": jittered(saturation=SATURATION),
-    "hue": jittered(turn=HUE),
+    "brightness": jittered(brightness=forced.BRIGHTNESS),
+    "contrast": jittered(contrast=forced.CONTRAST),
+    "saturation": jittered(saturation=forced.SATURATION),
+    "hue": jittered(turn=forced.HUE),
     "grey": lambda plain: np.repeat((plain @ twin.GREY)[..., None], 3, axis=-1),
-    "blur": lambda plain: twin.blur(plain, SIGMA, blur_radius(SIZE)),
+    "blur": lambda plain: twin.blur(plain, forced.SIGMA, blur_radius(forced.SIZE)),
     "solarisation": lambda plain: np.where(plain > 127.5, 255 - plain, plain),
 }
 
 
 def expected(operation, image):
     if operation == "crop":
-        return twin.crop_and_resize(image, (TOP, LEFT, HEIGHT, WIDTH), SIZE)
-    return PLAIN[operation](np.float64(image[:SIZE, :SIZE]))
+        return twin.crop_and_resize(
+            image, (forced.TOP, forced.LEFT, forced.HEIGHT, forced.WIDTH), forced.SIZE
+        )
+    return PLAIN[operation](np.float64(image[: forced.SIZE, : forced.SIZE]))
 
 
 @pytest.mark.parametrize("operation", ours.OPERATIONS)
