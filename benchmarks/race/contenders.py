@@ -105,7 +105,7 @@ PEERS = {
         rates=(0.12, 0.25, 0.5),  # 0.12 is lightly's for a batch of 256
         own="size",
         values=(512, 1024),  # of the heads; lightly's is 2048 for features of 512
-        usual=(0.12, 1024),
+        usual=(0.5, 512),
     ),
     "wmse": Peer(
         *("W-MSE, K = 4", "wmse", 4, 0, "adamw", 1e-6),
