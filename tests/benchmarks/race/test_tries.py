@@ -1,6 +1,7 @@
 """The search of a recipe: equal seconds for every row, and a table, best first."""
 
 import dataclasses
+import os
 
 import pytest
 
@@ -8,7 +9,8 @@ from benchmarks.race import tries as module
 from benchmarks.race import work
 from benchmarks.race.parts import complete
 from benchmarks.race.tries import Tries, TriesSettings, rows
-from msbreg_tf.run.config import config_from_settings
+from msbreg_tf.commands import cli, recipes
+from msbreg_tf.run.config import Config, config_from_settings
 
 CONFIG = config_from_settings(
     {
@@ -69,3 +71,31 @@ def test_a_point_that_was_tried_with_other_seconds_is_refused(tries):
     longer = Tries(dataclasses.replace(tries.own, seconds=65.0), CONFIG, tries.workdir)
     with pytest.raises(ValueError, match="other settings"):
         rows(longer)
+
+
+@pytest.mark.parametrize("name", ["tries", "around"])
+def _read(path, folder):
+    own, *parts = cli.read_flags(
+        module.COMMAND, ["tries", f"--flagfile={path}", f"--workdir={folder}"]
+    )[0]
+    return Tries(own, Config(*parts), str(folder))
+
+
+def _of_list(name, folder):
+    return _read(os.path.join(os.path.dirname(module.__file__), f"{name}.cfg"), folder)
+
+
+@pytest.mark.parametrize("name", ["tries", "around"])
+def test_the_lists_that_were_tried_are_valid(name, tmp_path):
+    labels = [point.label for point in _of_list(name, tmp_path).points()]
+    assert len(labels) == len(set(labels)) >= 10
+
+
+def test_around_the_choice_the_first_row_is_the_choice(tmp_path):
+    first = _of_list("around", tmp_path).points()[0].config.settings()
+    choice = _read(recipes.path_of("short"), tmp_path).config.settings()
+    changed = {key for key, value in choice.items() if first[key] != value}
+    free = {"knn_train_split", "knn_test_split", "mixed_precision", "seed", "workdir"}
+    assert changed <= {"epochs", "warmup_epochs", *free}
+    shares = [each["warmup_epochs"] / each["epochs"] for each in (first, choice)]
+    assert shares[0] == shares[1]
