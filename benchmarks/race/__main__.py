@@ -31,7 +31,7 @@ from benchmarks import arena
 from benchmarks.race import report
 from benchmarks.race.contenders import OURS, PEERS, UNTRAINED
 from benchmarks.race.parts import complete
-from benchmarks.race.settings import BUDGETS, REFERENCE, RaceSettings
+from benchmarks.race.settings import REFERENCE, RaceSettings
 from benchmarks.race.stages import Race
 from msbreg_tf.commands import cli, recipes
 from msbreg_tf.errors import note
@@ -95,8 +95,6 @@ def check(race: Race) -> None:
             "training images out, such as 'train[80%:]'. Use sample or a TFDS data set, and a "
             "whole split."
         )
-    if own.budget is None and data.dataset not in BUDGETS:
-        raise ValueError(f"--budget is missing: --dataset={data.dataset} has no usual one.")
     if (network.encoder, network.norm) != ("resnet18", "batch"):
         raise ValueError(
             f"--encoder={network.encoder} --norm={network.norm}: the peers have a ResNet-18 with "

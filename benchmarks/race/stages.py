@@ -20,7 +20,7 @@ from benchmarks.race import work
 from benchmarks.race.contenders import OURS, PEERS, SEARCHED, UNTRAINED, point_name, steps_for
 from benchmarks.race.parts import Part
 from benchmarks.race.request import our_request, passes_of, peer_request, untrained_request
-from benchmarks.race.settings import BUDGETS, REFERENCE, RaceSettings
+from benchmarks.race.settings import REFERENCE, RaceSettings
 from msbreg_tf.run.config import Config
 from msbreg_tf.run.sweep import grid
 
@@ -51,8 +51,7 @@ class Race:
     @property
     def passes(self) -> float:
         """The whole budget."""
-        thousands = self.own.budget or BUDGETS[self.config.data.dataset]
-        return 1000 * thousands * self.own.budget_scale
+        return 1000 * self.own.budget * self.own.budget_scale
 
     def names(self, trained: bool = True) -> list[str]:
         """Who takes part, as their folders are called."""

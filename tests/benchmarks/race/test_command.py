@@ -33,7 +33,6 @@ def test_without_a_recipe_it_is_the_quickstarts(tmp_path):
         ("--name=simclr", "--name=simclr: expected a name of its own"),
         ("--dataset=folder", "--dataset=folder --split=train: the search holds a fifth"),
         ("--split=train[:50%]", "holds a fifth of the training images out"),
-        ("--dataset=stl10", "--budget is missing: --dataset=stl10 has no usual one"),
         ("--encoder=resnet50", "the peers have a ResNet-18 with batch norm"),
         ("--grid=base_lr=1,2,3,4,5,6,7", "7 combinations, and every contender may try 6"),
         ("--only=moco", "--only=moco: expected"),
