@@ -2,8 +2,8 @@
 
     python -m benchmarks.race.tries --flagfile=benchmarks/race/tries.cfg --workdir=runs/tries
 
-Every row of --points (as `tools.sweep` has them) is trained for --seconds, in its fastest
-precision, as a race's run is, and evaluated by the splits of --knn_train_split and
+Every row of --points (as `tools.sweep` has them) is trained for --seconds with each of --seeds, in
+its fastest precision, as a race's run is, and evaluated by the splits of --knn_train_split and
 --knn_test_split. Nothing that is done is done again; started several times (each on a core of its
 own: `taskset -c 0 python -m …`) it shares the work. It ends with a table, best first, which is also
 tries.txt and tries.md in the folder.
@@ -11,12 +11,14 @@ tries.txt and tries.md in the folder.
 
 import dataclasses
 import os
+import statistics
 import sys
+from collections.abc import Sequence
 
 from benchmarks.race import table, work
 from benchmarks.race.__main__ import folder_of, say
-from benchmarks.race.contenders import OURS
-from benchmarks.race.parts import Part, complete
+from benchmarks.race.contenders import OURS, point_name
+from benchmarks.race.parts import Part, complete, outcome
 from benchmarks.race.request import our_request
 from benchmarks.race.stages import SEARCH_SEED, VIEW_STEPS, score
 from msbreg_tf.commands import cli
@@ -36,6 +38,7 @@ class TriesSettings(Settings):
         "as given:",
         "What is tried: a row for each, 'name: setting=value,setting=value; …'.",
     )
+    seeds: tuple[int, ...] = setting((SEARCH_SEED,), "Seeds of every row's trainings.", low=0)
     seconds: float = setting(
         150.0, "Processor time of a training, views included.", unit="seconds", above=0
     )
@@ -57,8 +60,8 @@ class Tries:
     workdir: str
 
     def points(self) -> list[grid.Point]:
-        """A point for each row, in order."""
-        return grid.points_of(self.config, "", self.own.points, [SEARCH_SEED])
+        """A point for each row and seed, in order; all rows of the first seed first."""
+        return grid.points_of(self.config, "", self.own.points, self.own.seeds)
 
     def trial(self, point: grid.Point) -> Part:
         """What a step takes."""
@@ -77,8 +80,9 @@ class Tries:
     def _request(self, point: grid.Point, form, steps: int):
         run = self.config.run
         splits = run.knn_train_split, run.knn_test_split
+        seed = point.config.run.seed
         return our_request(
-            OURS, self.config, point.varied, form, steps, SEARCH_SEED, splits, self.own.threads
+            OURS, self.config, point.varied, form, steps, seed, splits, self.own.threads
         )
 
     def _part(self, stage: str, point: grid.Point, request, does) -> Part:
@@ -87,21 +91,27 @@ class Tries:
 
 
 def rows(tries: Tries) -> list[dict]:
-    """A row for each point, the best mean of both accuracies first."""
-    found = []
+    """A row for each setting, means and deviations over seeds, the best mean first."""
+    grouped: dict[str, list[dict]] = {}
     for point in tries.points():
-        result = tries.training(point).result()
-        scores = result.get("scores", {})
-        found.append(
-            {
-                "settings": point.label or "as given",
-                **{name: scores.get(name) for name in table.SCORES},
-                "mean": score(result) if scores else None,
-                "steps": result["request"]["steps"],
-                "seconds": result.get("seconds"),
-            }
-        )
+        label = point.label or point_name(point.varied) or "as given"
+        grouped.setdefault(label, []).append(tries.training(point).result())
+    found = [_row(label, results) for label, results in grouped.items()]
     return sorted(found, key=lambda row: -(row["mean"] or 0))
+
+
+def _row(label: str, results: Sequence[dict]) -> dict:
+    """A setting whose run diverged for a seed comes last, and says so."""
+    lost = [outcome(result) for result in results if "scores" not in result]
+    good = [result for result in results if "scores" in result]
+    return {
+        "settings": label,
+        "seeds": ", ".join([str(len(good)), *lost]),
+        **{name: table.spread([each["scores"][name] for each in good]) for name in table.SCORES},
+        "mean": None if lost else statistics.mean(score(result) for result in good),
+        "steps": round(statistics.mean(result["request"]["steps"] for result in results)),
+        "seconds": statistics.mean(result["seconds"] for result in good) if good else None,
+    }
 
 
 def _run(own: TriesSettings, *parts: Settings) -> None:

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
+from benchmarks.race import table, work
 from benchmarks.race import tries as module
-from benchmarks.race import work
 from benchmarks.race.parts import complete
 from benchmarks.race.tries import Tries, TriesSettings, rows
 from msbreg_tf.commands import cli, recipes
@@ -34,13 +34,15 @@ def tries(tmp_path, monkeypatch):
         return {"forms": forms, "fastest": forms[1]["form"], "seconds_per_view": 0.001}
 
     def train(folder, request):
-        rate = request["settings"]["base_lr"]
-        scores = {"20-NN": 40 + rate, "linear": 44 + rate}
+        rate, seed = request["settings"]["base_lr"], request["seed"]
+        if rate > 9:
+            return {"diverged": 7}
+        scores = {"20-NN": 40 + rate + seed, "linear": 44 + rate + seed}
         return {"scores": scores, "seconds": request["steps"] * request["batch"] / 100}
 
     monkeypatch.setattr(work, "our_trial", trial)
     monkeypatch.setattr(work, "train", train)
-    own = TriesSettings(points=POINTS, seconds=64.0)
+    own = TriesSettings(points=POINTS, seconds=64.0, seeds=(0,))
     return Tries(own, CONFIG, str(tmp_path))
 
 
@@ -61,8 +63,35 @@ def test_rows_are_the_best_first(tries):
         complete([stage(point) for point in tries.points()], print)
     found = rows(tries)
     assert [row["settings"] for row in found] == ["fast", "base", "large"]
-    assert (found[0]["20-NN"], found[0]["linear"], found[0]["mean"]) == (42.0, 46.0, 44.0)
+    assert (found[0]["20-NN"].mean, found[0]["linear"].mean, found[0]["mean"]) == (42.0, 46.0, 44.0)
     assert [row["seconds"] for row in found] == [64.0, 64.0, 64.0]
+
+
+def test_a_row_is_the_mean_of_its_seeds(tries):
+    own = dataclasses.replace(tries.own, seeds=(0, 2))
+    tries = dataclasses.replace(tries, own=own)
+    for stage in (tries.trial, tries.training):
+        complete([stage(point) for point in tries.points()], print)
+    points = tries.points()
+    requests = [tries.training(point).request for point in points]
+    assert [request["seed"] for request in requests] == [0, 0, 0, 2, 2, 2]
+    assert [request["settings"]["seed"] for request in requests] == [0, 0, 0, 2, 2, 2]
+    fast = rows(tries)[0]
+    assert (fast["settings"], fast["seeds"], fast["steps"]) == ("fast", "2", 100)
+    assert (fast["linear"].mean, fast["mean"]) == (47.0, 45.0)
+    assert fast["linear"].deviation == pytest.approx(2**0.5)
+
+
+def test_a_row_whose_training_diverged_is_last_and_says_so(tries):
+    own = dataclasses.replace(tries.own, points="wild: base_lr=20; as given:")
+    tries = dataclasses.replace(tries, own=own)
+    for stage in (tries.trial, tries.training):
+        complete([stage(point) for point in tries.points()], print)
+    good, wild = rows(tries)
+    assert good["settings"] == "as given"
+    assert (wild["settings"], wild["mean"], wild["linear"]) == ("wild", None, None)
+    assert wild["seeds"] == "0, diverged at step 7"
+    assert "diverged at step 7" in table.as_markdown([good, wild])
 
 
 def test_a_point_that_was_tried_with_other_seconds_is_refused(tries):
@@ -73,7 +102,6 @@ def test_a_point_that_was_tried_with_other_seconds_is_refused(tries):
         rows(longer)
 
 
-@pytest.mark.parametrize("name", ["tries", "around"])
 def _read(path, folder):
     own, *parts = cli.read_flags(
         module.COMMAND, ["tries", f"--flagfile={path}", f"--workdir={folder}"]
