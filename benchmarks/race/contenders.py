@@ -112,7 +112,7 @@ PEERS = {
         rates=(0.001, 0.002, 0.004),
         own="whitened",
         values=(128, 256),  # images that are whitened together: the paper's on CIFAR-10; all
-        usual=(0.002, 128),
+        usual=(0.002, 256),
         fixed={"hidden": 1024, "size": 64},
     ),
 }
