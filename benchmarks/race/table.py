@@ -97,19 +97,30 @@ def rows(runs: Sequence[Run], stage: str) -> list[dict[str, Any]]:
 
 
 def _row(group: Sequence[Run]) -> dict[str, Any]:
-    good = [run.result for run in group if "scores" in run.result]
-    whole = spread([each["seconds"] for each in good if "seconds" in each])
-    alone = spread([each["training_seconds"] for each in good if "seconds" in each])
-    passes = [run.result["request"]["passes"] for run in group]
-    lost = [outcome(run.result) for run in group if run.result not in good]
+    results = [run.result for run in group]
+    timed = [each for each in results if "scores" in each and "seconds" in each]
+    passes = [each["request"]["passes"] for each in results]
     return {
         "contender": group[0].title,
-        "seeds": ", ".join([str(len(good)), *lost]),
-        **{name: spread([each["scores"][name] for each in good]) for name in SCORES},
-        "seconds": whole,
-        "without views": alone,
+        **over_seeds(results),
+        "seconds": spread([each["seconds"] for each in timed]),
+        "without views": spread([each["training_seconds"] for each in timed]),
         "thousand passes": f"{statistics.mean(passes) / 1000:,.0f}" if any(passes) else None,
         "settings": point_name(group[0].point) or None,
+    }
+
+
+def over_seeds(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Columns of one contender or setting: seeds that ended well, what became of others, scores.
+
+    Args:
+      results: of its seeds.
+    """
+    good = [each for each in results if "scores" in each]
+    lost = [outcome(each) for each in results if "scores" not in each]
+    return {
+        "seeds": ", ".join([str(len(good)), *lost]),
+        **{name: spread([each["scores"][name] for each in good]) for name in SCORES},
     }
 
 

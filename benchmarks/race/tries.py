@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from benchmarks.race import table, work
 from benchmarks.race.__main__ import folder_of, say
 from benchmarks.race.contenders import OURS, point_name
-from benchmarks.race.parts import Part, complete, outcome
+from benchmarks.race.parts import Part, complete
 from benchmarks.race.request import our_request
-from benchmarks.race.stages import SEARCH_SEED, VIEW_STEPS, score
+from benchmarks.race.stages import SEARCH_SEED, VIEW_STEPS, mean_seconds, score
 from msbreg_tf.commands import cli
 from msbreg_tf.files.whole import write_text_whole
 from msbreg_tf.run.config import PARTS, Config
@@ -64,7 +64,7 @@ class Tries:
         return grid.points_of(self.config, "", self.own.points, self.own.seeds)
 
     def trial(self, point: grid.Point) -> Part:
-        """What a step takes."""
+        """What a step takes; for each seed, lest one slow minute decide all steps of a row."""
         batch = point.config.optimizer.batch_size
         request = self._request(point, {}, max(2, round(_TRIAL_IMAGES / batch)))
         request["view_steps"] = VIEW_STEPS
@@ -101,16 +101,15 @@ def rows(tries: Tries) -> list[dict]:
 
 
 def _row(label: str, results: Sequence[dict]) -> dict:
-    """A setting whose run diverged for a seed comes last, and says so."""
-    lost = [outcome(result) for result in results if "scores" not in result]
+    """A setting that diverged with a seed has no mean, and so comes last."""
     good = [result for result in results if "scores" in result]
+    steps = statistics.mean(result["request"]["steps"] for result in results)
     return {
         "settings": label,
-        "seeds": ", ".join([str(len(good)), *lost]),
-        **{name: table.spread([each["scores"][name] for each in good]) for name in table.SCORES},
-        "mean": None if lost else statistics.mean(score(result) for result in good),
-        "steps": round(statistics.mean(result["request"]["steps"] for result in results)),
-        "seconds": statistics.mean(result["seconds"] for result in good) if good else None,
+        **table.over_seeds(results),
+        "mean": statistics.mean(map(score, good)) if good == results else None,
+        "steps": round(steps),
+        "seconds": mean_seconds(good),
     }
 
 

@@ -46,6 +46,14 @@ def tries(tmp_path, monkeypatch):
     return Tries(own, CONFIG, str(tmp_path))
 
 
+def _done(tries, **own):
+    """A search with other settings of its own, all of whose parts are done."""
+    tries = dataclasses.replace(tries, own=dataclasses.replace(tries.own, **own))
+    for stage in (tries.trial, tries.training):
+        complete([stage(point) for point in tries.points()], print)
+    return tries
+
+
 def test_every_point_gets_the_same_seconds_and_the_named_images(tries):
     complete([tries.trial(point) for point in tries.points()], print)
     requests = [tries.training(point).request for point in tries.points()]
@@ -59,8 +67,7 @@ def test_every_point_gets_the_same_seconds_and_the_named_images(tries):
 
 
 def test_rows_are_the_best_first(tries):
-    for stage in (tries.trial, tries.training):
-        complete([stage(point) for point in tries.points()], print)
+    _done(tries)
     found = rows(tries)
     assert [row["settings"] for row in found] == ["fast", "base", "large"]
     assert (found[0]["20-NN"].mean, found[0]["linear"].mean, found[0]["mean"]) == (42.0, 46.0, 44.0)
@@ -68,10 +75,7 @@ def test_rows_are_the_best_first(tries):
 
 
 def test_a_row_is_the_mean_of_its_seeds(tries):
-    own = dataclasses.replace(tries.own, seeds=(0, 2))
-    tries = dataclasses.replace(tries, own=own)
-    for stage in (tries.trial, tries.training):
-        complete([stage(point) for point in tries.points()], print)
+    tries = _done(tries, seeds=(0, 2))
     points = tries.points()
     requests = [tries.training(point).request for point in points]
     assert [request["seed"] for request in requests] == [0, 0, 0, 2, 2, 2]
@@ -83,10 +87,7 @@ def test_a_row_is_the_mean_of_its_seeds(tries):
 
 
 def test_a_row_whose_training_diverged_is_last_and_says_so(tries):
-    own = dataclasses.replace(tries.own, points="wild: base_lr=20; as given:")
-    tries = dataclasses.replace(tries, own=own)
-    for stage in (tries.trial, tries.training):
-        complete([stage(point) for point in tries.points()], print)
+    tries = _done(tries, points="wild: base_lr=20; as given:")
     good, wild = rows(tries)
     assert good["settings"] == "as given"
     assert (wild["settings"], wild["mean"], wild["linear"]) == ("wild", None, None)
@@ -95,8 +96,7 @@ def test_a_row_whose_training_diverged_is_last_and_says_so(tries):
 
 
 def test_a_point_that_was_tried_with_other_seconds_is_refused(tries):
-    for stage in (tries.trial, tries.training):
-        complete([stage(point) for point in tries.points()], print)
+    _done(tries)
     longer = Tries(dataclasses.replace(tries.own, seconds=65.0), CONFIG, tries.workdir)
     with pytest.raises(ValueError, match="other settings"):
         rows(longer)
